@@ -466,6 +466,8 @@ class Snapshot:
     operations: tuple[OperationStatus, ...] = ()
     events: tuple[Event, ...] = ()
     """The newest events, oldest first, bounded."""
+    bug: str = ""
+    """Traceback of a bug in tritop itself: the rest of this Snapshot is the one before it."""
 
 
 EMPTY_SNAPSHOT = Snapshot(seq=0, at=0.0, mono=0.0, interval_s=1.0)

@@ -1,0 +1,228 @@
+"""LiveSession: a daemon thread with its own event loop; the UI may stall, sampling does not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tritop.derive import Derivation, Round, derive
+from tritop.endpoint import Endpoint
+from tritop.errors import OperationFailed
+from tritop.live.hosted import Hosted
+from tritop.live.operations import Operations, Progress
+from tritop.live.sources import collectors_of
+from tritop.live.traffic import TrafficDesk
+from tritop.live.watched import MakeCollectors, Watched
+from tritop.model import EMPTY_SNAPSHOT, Snapshot
+from tritop.operation import Operation, ReadNow, SetInterval, SetTraffic
+
+MIN_INTERVAL_S = 0.1
+MAX_INTERVAL_S = 60.0
+GATHER_SHARE = 0.6
+"""Share of an interval that a round waits for its slowest source; a later answer counts in the next."""
+STOP_TIMEOUT_S = 20.0
+"""How long `stop` waits for servers that the session runs to end gracefully."""
+
+
+class LiveSession:
+    """Reads live servers, derives Snapshots and carries Operations out.
+
+    Args:
+        endpoints: servers that somebody else runs.
+        hosted: servers that this session runs; they are stopped with it.
+        interval_s: seconds between two rounds, 0.1 to 60.
+        first_interval_s: seconds between the first two rounds, so that rates show early;
+            `None` keeps the interval.
+        make_collectors: the sources of one server.
+        clock: wall time [s].
+        monotonic: monotonic time [s].
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint] = (),
+        *,
+        hosted: Sequence[Hosted] = (),
+        interval_s: float = 1.0,
+        first_interval_s: float | None = None,
+        make_collectors: MakeCollectors = collectors_of,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._endpoints = tuple(endpoints)
+        self._hosted = tuple(hosted)
+        self._interval_s = min(max(interval_s, MIN_INTERVAL_S), MAX_INTERVAL_S)
+        self._first_interval_s = first_interval_s
+        self._make_collectors = make_collectors
+        self._clock = clock
+        self._monotonic = monotonic
+        self._deliver: Callable[[Snapshot], None] = lambda snapshot: None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = threading.Event()
+        self._state: Derivation | None = None
+        self._seq = 0
+
+    # -- the Session protocol -------------------------------------------------------------
+
+    def start(self, deliver: Callable[[Snapshot], None]) -> None:
+        """Begin to read; `deliver` is called on the session's thread."""
+        self._deliver = deliver
+        self._thread = threading.Thread(target=self._run_thread, name="tritop-session", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def submit(self, operation: Operation) -> None:
+        """Ask for something; ignored once the session has ended."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._begin, operation)
+
+    def stop(self) -> None:
+        """End reading, traffic and hosted servers; returns when they are gone."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._end)
+        thread.join(STOP_TIMEOUT_S)
+        self._thread = None
+
+    # -- the session's thread -------------------------------------------------------------
+
+    def _run_thread(self) -> None:
+        try:
+            asyncio.run(self._run())
+        finally:
+            self._ready.set()
+
+    async def _run(self) -> None:
+        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._read_all_now = False
+        self._traffic = TrafficDesk()
+        self._operations = Operations(self._perform, lane=_lane, clock=self._clock)
+        self._watched = [self._watch(endpoint.name, endpoint, None) for endpoint in self._endpoints]
+        self._watched += [self._watch(hosted.name, None, hosted) for hosted in self._hosted]
+        self._loop = asyncio.get_running_loop()
+        self._ready.set()
+        starting = [asyncio.create_task(watched.start(self.submit)) for watched in self._watched if watched.hosted]
+        try:
+            await self._rounds()
+        finally:
+            for task in starting:
+                task.cancel()
+            await asyncio.gather(*starting, return_exceptions=True)
+            await self._close()
+
+    def _watch(self, name: str, endpoint: Endpoint | None, hosted: Hosted | None) -> Watched:
+        return Watched(
+            name,
+            endpoint=endpoint,
+            hosted=hosted,
+            make_collectors=self._make_collectors,
+            clock=self._clock,
+            monotonic=self._monotonic,
+        )
+
+    async def _rounds(self) -> None:
+        """One round per interval, on a grid, so that a slow round does not shift those after it."""
+        next_at = self._monotonic()
+        early_s = self._first_interval_s
+        while not self._stopping.is_set():
+            try:
+                await self._round()
+            except Exception:  # noqa: BLE001  the one supervising loop: a bug must show, not end supervision
+                self._deliver_bug(traceback.format_exc())
+            step_s, early_s = (early_s if early_s and self._seq else self._interval_s), None
+            next_at = max(next_at + step_s, self._monotonic())
+            await self._sleep_until(next_at)
+
+    async def _sleep_until(self, mono: float) -> None:
+        self._wake.clear()
+        if self._stopping.is_set() or self._read_all_now:
+            return
+        try:
+            async with asyncio.timeout(max(0.0, mono - self._monotonic())):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _round(self) -> None:
+        now, self._read_all_now = self._read_all_now, False
+        reads = [feed.pulse(self._interval_s, now=now) for watched in self._watched for feed in watched.feeds]
+        under_way = [read for read in reads if read is not None]
+        if under_way:
+            stopping = asyncio.create_task(self._stopping.wait())
+            gathered = asyncio.gather(*(asyncio.shield(read) for read in under_way), return_exceptions=True)
+            await asyncio.wait(
+                (stopping, gathered), timeout=self._interval_s * GATHER_SHARE, return_when=asyncio.FIRST_COMPLETED
+            )
+            stopping.cancel()
+            gathered.cancel()
+        self._publish()
+
+    def _publish(self) -> None:
+        at, mono = self._clock(), self._monotonic()
+        self._state = derive(
+            self._state,
+            Round(
+                at=at,
+                mono=mono,
+                interval_s=self._interval_s,
+                servers=tuple(watched.as_round(self._interval_s, at, mono) for watched in self._watched),
+                traffic=self._traffic.reports(),
+                operations=self._operations.statuses(),
+            ),
+        )
+        self._seq = self._state.snapshot.seq
+        self._deliver(self._state.snapshot)
+
+    def _deliver_bug(self, text: str) -> None:
+        last = self._state.snapshot if self._state else EMPTY_SNAPSHOT
+        self._deliver(replace(last, bug=text))
+
+    async def _close(self) -> None:
+        """Our connections first: an open one can hold up a server's shutdown for 30 s (facts, Triton 4.3)."""
+        await self._operations.close()
+        await self._traffic.close()
+        await asyncio.gather(*(watched.close_feeds() for watched in self._watched))
+        await asyncio.gather(*(watched.hosted.stop() for watched in self._watched if watched.hosted))
+
+    def _end(self) -> None:
+        self._stopping.set()
+        self._wake.set()
+
+    # -- operations -----------------------------------------------------------------------
+
+    def _begin(self, operation: Operation) -> None:
+        if isinstance(operation, SetInterval):
+            self._interval_s = min(max(operation.interval_s, MIN_INTERVAL_S), MAX_INTERVAL_S)
+        elif isinstance(operation, ReadNow):
+            self._read_all_now = True
+        else:
+            self._operations.begin(operation)
+            return
+        self._wake.set()
+
+    async def _perform(self, operation: Operation, progress: Progress) -> str:
+        if isinstance(operation, SetTraffic):
+            progress("starting")
+            return await self._traffic.apply(operation, self._endpoint_of(operation.server))
+        raise OperationFailed(f"a live session cannot do {type(operation).__name__}.")
+
+    def _endpoint_of(self, server: str) -> Endpoint:
+        for watched in self._watched:
+            if watched.name == server and watched.endpoint is not None:
+                return watched.endpoint
+        raise OperationFailed(f"there is no running server named {server}.")
+
+
+def _lane(operation: Operation) -> str:
+    if isinstance(operation, SetTraffic):
+        return f"traffic {operation.server} {operation.model}"
+    return ""

@@ -1,0 +1,67 @@
+"""The traffic generators of a session: one process for each model that traffic goes to."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tritop.endpoint import Endpoint
+from tritop.errors import OperationFailed
+from tritop.load.control import TrafficProcess
+from tritop.model import Traffic
+from tritop.operation import SetTraffic
+
+_Key = tuple[str, str, str]
+
+
+class TrafficDesk:
+    """Starts, steers and stops traffic as SetTraffic operations ask."""
+
+    def __init__(self) -> None:
+        self._processes: dict[_Key, TrafficProcess] = {}
+
+    def reports(self) -> tuple[Traffic, ...]:
+        """The newest report of every generator, those that failed included until they are stopped."""
+        return tuple(process.report() for process in self._processes.values())
+
+    async def apply(self, operation: SetTraffic, endpoint: Endpoint) -> str:
+        """Carry one operation out.
+
+        Raises:
+            OperationFailed: the server is read-only, or the model cannot be sent traffic to.
+        """
+        key = (operation.server, operation.model, operation.version)
+        wanted = operation.concurrency is not None or operation.rate_per_s is not None
+        process = self._processes.get(key)
+        if not wanted:
+            if process is None:
+                return f"no traffic to {operation.model} was running"
+            await process.stop()
+            del self._processes[key]
+            return f"traffic to {operation.model} stopped"
+        if endpoint.read_only:
+            raise OperationFailed(
+                f"{operation.server} is watched read-only: no traffic was sent.",
+                "Start tritop without --read-only to send traffic to it.",
+            )
+        if process is not None and process.report().fault:
+            await process.stop()
+            process = None
+        if process is None:
+            process = TrafficProcess(endpoint, model=operation.model, version=operation.version)
+            self._processes[key] = process
+            await process.start()
+        await process.set(concurrency=operation.concurrency, rate_per_s=operation.rate_per_s, poisson=operation.poisson)
+        if operation.concurrency is not None:
+            return f"traffic to {operation.model}: {operation.concurrency} in flight"
+        return f"traffic to {operation.model}: {operation.rate_per_s:g} requests/s"
+
+    async def close(self) -> None:
+        """Stop every generator; their connections are closed when this returns."""
+        processes = list(self._processes.values())
+        self._processes.clear()
+        await asyncio.gather(*(process.stop() for process in processes))
+
+    def kill(self) -> None:
+        """End every generator at once, for the way out of a crash."""
+        for process in self._processes.values():
+            process.kill()
