@@ -28,12 +28,21 @@ class Operations:
         perform: carries one operation out.
         lane: names what an operation must not share with another one at the same time.
         clock: wall time [s].
+        changed: called whenever a status changed.
     """
 
-    def __init__(self, perform: Perform, *, lane: Callable[[Operation], str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        perform: Perform,
+        *,
+        lane: Callable[[Operation], str],
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
         self._perform = perform
         self._lane = lane
         self._clock = clock
+        self._changed = changed
         self._statuses: deque[OperationStatus] = deque(maxlen=KEPT_STATUSES)
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,7 +80,8 @@ class Operations:
                 self._statuses[position] = replace(
                     status, state=state, text=text, finished_at=self._clock() if ended else None
                 )
-                return
+                break
+        self._changed()
 
     async def close(self) -> None:
         """Cancel what still runs."""

@@ -18,7 +18,7 @@ from tritop.live.sources import collectors_of
 from tritop.live.traffic import TrafficDesk
 from tritop.live.watched import MakeCollectors, Watched
 from tritop.model import EMPTY_SNAPSHOT, Snapshot
-from tritop.operation import Operation, ReadNow, SetInterval, SetTraffic
+from tritop.operation import Operation, OperationStatus, ReadNow, SetInterval, SetTraffic
 
 MIN_INTERVAL_S = 0.1
 MAX_INTERVAL_S = 60.0
@@ -66,6 +66,7 @@ class LiveSession:
         self._ready = threading.Event()
         self._state: Derivation | None = None
         self._seq = 0
+        self._published_operations: tuple[OperationStatus, ...] = ()
 
     # -- the Session protocol -------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class LiveSession:
         self._wake = asyncio.Event()
         self._read_all_now = False
         self._traffic = TrafficDesk()
-        self._operations = Operations(self._perform, lane=_lane, clock=self._clock)
+        self._operations = Operations(self._perform, lane=_lane, clock=self._clock, changed=self._wake.set)
         self._watched = [self._watch(endpoint.name, endpoint, None) for endpoint in self._endpoints]
         self._watched += [self._watch(hosted.name, None, hosted) for hosted in self._hosted]
         self._loop = asyncio.get_running_loop()
@@ -131,26 +132,35 @@ class LiveSession:
 
     async def _rounds(self) -> None:
         """One round per interval, on a grid, so that a slow round does not shift those after it."""
-        next_at = self._monotonic()
-        early_s = self._first_interval_s
+        scheduled_at = self._monotonic()
         while not self._stopping.is_set():
+            first = self._state is None
             try:
                 await self._round()
             except Exception:  # noqa: BLE001  the one supervising loop: a bug must show, not end supervision
                 self._deliver_bug(traceback.format_exc())
-            step_s, early_s = (early_s if early_s and self._seq else self._interval_s), None
-            next_at = max(next_at + step_s, self._monotonic())
-            await self._sleep_until(next_at)
+            early_s = self._first_interval_s if first else None
+            scheduled_at = await self._sleep_after(scheduled_at, early_s)
 
-    async def _sleep_until(self, mono: float) -> None:
-        self._wake.clear()
-        if self._stopping.is_set() or self._read_all_now:
-            return
-        try:
-            async with asyncio.timeout(max(0.0, mono - self._monotonic())):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+    async def _sleep_after(self, scheduled_at: float, early_s: float | None) -> float:
+        """Sleep until the next round and return when it is scheduled.
+
+        An operation that moves on is published at once, without reading the sources again; a new
+        interval counts from the last round.
+        """
+        while True:
+            next_at = scheduled_at + (early_s or self._interval_s)
+            left_s = next_at - self._monotonic()
+            if left_s <= 0 or self._stopping.is_set() or self._read_all_now:
+                return max(next_at, self._monotonic()) if left_s <= 0 else self._monotonic()
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+            self._wake.clear()
+            if self._operations.statuses() != self._published_operations:
+                self._publish()
 
     async def _round(self) -> None:
         now, self._read_all_now = self._read_all_now, False
@@ -180,6 +190,7 @@ class LiveSession:
             ),
         )
         self._seq = self._state.snapshot.seq
+        self._published_operations = self._operations.statuses()
         self._deliver(self._state.snapshot)
 
     def _deliver_bug(self, text: str) -> None:
