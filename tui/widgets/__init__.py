@@ -1,0 +1,1 @@
+"""Widgets that repaint lines, not themselves: one changed number costs one line."""
