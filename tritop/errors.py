@@ -9,7 +9,8 @@ TritopError
 │   ├── NotTriton               something answered, but not what Triton would say
 │   ├── AccessDenied            TLS, credentials or a restricted protocol are in the way
 │   ├── Garbled                 the answer is cut off, too large or not decodable
-│   └── Unavailable             the source exists and is switched off (metrics off, no driver)
+│   ├── Unavailable             the source exists and is switched off (metrics off, no driver)
+│   └── Stopping                the server said that it is shutting down
 ├── RuntimeFailure              a server could not be started, stopped or found       exit 1
 └── OperationFailed             a change was refused or did not happen                exit 1
 ```
@@ -91,6 +92,13 @@ class Unavailable(ReadError):
     """The source is known and switched off, so there is nothing to read from it."""
 
     title = "off"
+
+
+class Stopping(ReadError):
+    """The server answers that it is shutting down: it will be gone in a moment, and not by a crash."""
+
+    title = "stopping"
+    exit_code = 3
 
 
 class RuntimeFailure(TritopError):
