@@ -1,0 +1,46 @@
+"""`tritop [TARGET...]`: the screen, a table or JSON of servers that run already."""
+
+from __future__ import annotations
+
+import argparse
+
+from tritop.cli import arguments, serving
+from tritop.cli.commands import Command
+
+FIRST_INTERVAL_S = 0.25
+"""The screen's second reading comes this soon after its first, so that rates show at once."""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_targets(parser)
+    arguments.add_connection(parser)
+    arguments.add_interval(parser)
+    arguments.add_output(parser, stream=True)
+    arguments.add_screen(parser)
+    arguments.add_general(parser)
+
+
+def _run(namespace: argparse.Namespace) -> int:
+    configuration = serving.configuration_of(namespace)
+    screen = serving.wants_screen(namespace)
+    endpoints = serving.find_servers(configuration, arguments.target_texts(namespace)).endpoints
+    from tritop.live import LiveSession
+
+    interval_s = configuration.interval_s
+    session = LiveSession(
+        endpoints,
+        interval_s=interval_s,
+        first_interval_s=min(FIRST_INTERVAL_S, interval_s) if screen else None,
+    )
+    title = endpoints[0].name if len(endpoints) == 1 else ""
+    return serving.show(session, namespace, configuration, title=title)
+
+
+COMMAND = Command(
+    name="watch",
+    summary="Watch servers that run already; what tritop does without a verb.",
+    description="Watch, steer and run Triton Inference Server from a terminal.",
+    usage="tritop [OPTION...] [TARGET...]\n       tritop VERB [OPTION...] ...",
+    add_arguments=_add_arguments,
+    run=_run,
+)

@@ -1,0 +1,158 @@
+"""What verbs share: find the servers, then show a Session as a screen, a table or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tritop.cli.arguments import flags_of
+from tritop.cli.run import complain
+from tritop.cli.waiting import SamplingWindow, await_snapshot, running
+from tritop.config import Configuration, Resolved, endpoint_of, load, resolve_targets
+from tritop.config.endpoints import with_unique_names
+from tritop.errors import Unreachable, UsageError
+from tritop.model import Snapshot
+from tritop.session import Session
+
+READ_TIMEOUT_S = 10.0
+"""How much longer than the sampling window `--once` waits for a server that is slow to answer."""
+
+
+def configuration_of(namespace: argparse.Namespace) -> Configuration:
+    """Flags, environment and config file of this run.
+
+    Raises:
+        UsageError: one of them cannot be used.
+    """
+    configuration = load(flags_of(namespace), os.environ, Path.cwd())
+    # Asked for all of them at once, so that a wrong one is named even where it would not be used.
+    configuration.all_settings()
+    return configuration
+
+
+def find_servers(configuration: Configuration, texts: Sequence[str]) -> Resolved:
+    """The servers that were asked for or, if none was, those on this host.
+
+    Raises:
+        UsageError: a TARGET cannot be used.
+        Unreachable: none was asked for and none is here; the sentence says what was tried.
+    """
+    if texts:
+        resolved = resolve_targets(configuration, texts)
+        for note in (*resolved.notes, *_misspelt_verbs(configuration, texts)):
+            complain(note)
+        return resolved
+    from tritop.discovery import discover
+
+    found = discover()
+    if not found.targets:
+        configured = ", ".join(configuration.file.targets)
+        raise Unreachable(
+            f"no Triton server was found on this host ({'; '.join(found.tried)}).",
+            f"Name one: tritop {configured or 'gpu-box:8001'}"
+            + ("" if configured else ", or try tritop demo, which brings its own."),
+        )
+    endpoints = [endpoint_of(configuration, target, target.name) for target in found.targets]
+    return Resolved(tuple(with_unique_names(endpoints)))
+
+
+def show(
+    session: Session,
+    namespace: argparse.Namespace,
+    configuration: Configuration,
+    *,
+    title: str,
+    until: Callable[[Snapshot], bool] | None = None,
+    timeout_s: float = READ_TIMEOUT_S,
+    judge: Callable[[Snapshot], int] | None = None,
+) -> int:
+    """Run a session in the way that the command line asks for, and return the exit code.
+
+    Args:
+        session: not started yet.
+        namespace: with `once`, `json` and `ndjson`.
+        configuration: for the settings of the screen.
+        title: what the screen calls the session.
+        until: when `--once` has seen enough; one sampling window of every server by default.
+        timeout_s: how much longer than two intervals `--once` waits for that.
+        judge: the exit code of `--once` for its Snapshot, by the health of the servers by default.
+    """
+    if namespace.ndjson:
+        return _stream(session, one_line=namespace.once)
+    if wants_screen(namespace):
+        return _draw(session, configuration, title)
+    wait_s = 2 * configuration.interval_s + timeout_s
+    snapshot = await_snapshot(session, until or SamplingWindow(), wait_s)
+    return print_once(snapshot, as_table=not namespace.json, judge=judge)
+
+
+def wants_screen(namespace: argparse.Namespace) -> bool:
+    """Whether a screen is to be drawn.
+
+    Raises:
+        UsageError: it is, and there is no terminal to draw it on.
+    """
+    if namespace.once or namespace.json or namespace.ndjson:
+        return False
+    missing = [name for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)) if not stream.isatty()]
+    if missing or os.environ.get("TERM") == "dumb":
+        what = f"{missing[0]} is not a terminal" if missing else "this terminal cannot place its cursor (TERM=dumb)"
+        raise UsageError(f"{what}, so no screen can be drawn.", "Use --once for a table, --json or --ndjson.")
+    return True
+
+
+def print_once(snapshot: Snapshot | None, *, as_table: bool, judge: Callable[[Snapshot], int] | None = None) -> int:
+    """Print one Snapshot on stdout and its faults on stderr; return the exit code."""
+    from tritop.cli.output import as_json, exit_code, snapshot_document
+    from tritop.cli.table import faults_of, rates_table
+
+    if snapshot is None:
+        raise Unreachable("nothing was read in time.", "The host may be overloaded: try a longer --interval.")
+    if snapshot.bug:
+        sys.stderr.write(snapshot.bug)
+        return 1
+    print(rates_table(snapshot) if as_table else as_json(snapshot_document(snapshot)), flush=True)
+    for server, fault in faults_of(snapshot):
+        complain(f"{server}: {fault.sentence}", fault.advice)
+    return (judge or exit_code)(snapshot)
+
+
+def _stream(session: Session, *, one_line: bool) -> int:
+    """Print every Snapshot as a line of JSON until the reader or a signal ends it."""
+    from tritop.cli.output import as_json, exit_code, snapshot_document
+
+    with running(session) as arrived:
+        while True:
+            snapshot = arrived.get()
+            if snapshot.bug:
+                sys.stderr.write(snapshot.bug)
+                return 1
+            print(as_json(snapshot_document(snapshot)), flush=True)
+            if one_line:
+                return exit_code(snapshot)
+
+
+def _draw(session: Session, configuration: Configuration, title: str) -> int:
+    settings = configuration.screen(title)
+    from tritop.cli.terminal import prepare_environment
+
+    prepare_environment(settings, os.environ)
+    from tui.app import run
+
+    return run(session, settings)
+
+
+def _misspelt_verbs(configuration: Configuration, texts: Sequence[str]) -> list[str]:
+    """What to say where a TARGET looks like a verb with a slip in it."""
+    import difflib
+
+    from tritop.cli.commands import command_names
+
+    first = texts[0]
+    if first in configuration.file.targets or not first.isalpha():
+        return []
+    near = difflib.get_close_matches(first, command_names(), n=1, cutoff=0.75)
+    return [f"{first!r} is taken as the name of a host; the verb is spelled {near[0]!r}."] if near else []
