@@ -21,6 +21,18 @@ def known(values: Sequence[float | None]) -> list[float]:
     return [value for value in values if value is not None and math.isfinite(value)]
 
 
+def ceiling(values: Sequence[float | None]) -> float:
+    """A round number not below the largest value, for a scale that does not move with every value.
+
+    It is 1, 1.5, 2, 3, 5 or 7.5 times a power of ten, and 1 where nothing is above 0.
+    """
+    largest = max(known(values), default=0.0)
+    if largest <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(largest))
+    return next(factor * power for factor in (1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 20.0) if factor * power >= largest)
+
+
 def spark(values: Sequence[float | None], width: int, *, maximum: float | None = None, ascii: bool = False) -> str:
     """A line of block characters, the newest value at the right edge.
 

@@ -16,12 +16,13 @@ from typing import TypeGuard
 
 from rich.cells import cell_len, get_character_cell_size
 
-from tui.draw import ascii_area, bar, braille_area, spark
+from tui.draw import ascii_area, bar, braille_area, ceiling, spark
 from tui.glyphs import ASCII_GLYPHS, UNICODE_GLYPHS, Glyphs, glyphs
 
 __all__ = [
     "ASCII_GLYPHS", "UNICODE_GLYPHS", "UNKNOWN", "Glyphs", "age_s", "ascii_area", "bar", "batch", "braille_area",
-    "bytes_iec", "clean", "clock", "count", "duration_s", "fit", "glyphs", "latency_us", "percent", "rate", "spark",
+    "bytes_iec", "ceiling", "clean", "clock", "count", "duration_s", "fit", "glyphs", "latency_us", "percent", "rate",
+    "spark",
 ]  # fmt: skip
 
 UNKNOWN = "--"

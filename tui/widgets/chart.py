@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import ClassVar
 
-from textual.widget import Widget
+from rich.cells import cell_len
+
+from tui.draw import ascii_area, braille_area, ceiling
+from tui.format import fit
+from tui.widgets.painting import Line, PaintedLines
+from tui.widgets.tones import TONE_CLASSES, TONE_CSS
+
+Marks = Sequence[tuple[int, str]]
+"""(index into the values, glyph)."""
 
 
-class Chart(Widget):
-    """The newest value is at the right edge; NaN is a gap."""
+class Chart(PaintedLines):
+    """The newest value is at the right edge; NaN is a gap.
+
+    Where there are more values than columns, each column shows the largest value of its bucket.
+    Buckets are counted from the start of the session, so that a shape that moves to the left
+    keeps its form instead of shimmering.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
+    DEFAULT_CSS = f"Chart {{ width: 1fr; height: 1fr; {TONE_CSS} }}"
+    ALLOW_SELECT = False
 
     def __init__(self, *, ascii: bool = False, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__(ascii=ascii, id=id, classes=classes)
+        self._values: tuple[float, ...] = ()
+        self._heading = ("", "", "")
+        self._maximum: float | None = None
+        self._marks: tuple[tuple[int, str], ...] = ()
+        self._newest = 0
+        self._tone = ""
 
     def show(
         self,
@@ -21,21 +46,88 @@ class Chart(Widget):
         value: str,
         maximum: float | None = None,
         scale: str = "",
-        marks: Sequence[tuple[int, str]] = (),
+        marks: Marks = (),
         newest: int | None = None,
         tone: str = "",
     ) -> None:
         """Show a series.
 
         Args:
-            values: oldest first, evenly spaced; all of them are shown, the largest of each bucket
-                where there are more than fit.
+            values: oldest first, evenly spaced; all of them are shown, but for a column's worth
+                at the left edge where buckets begin in the middle of a column.
             title: what it is, such as `REQ/s`.
             value: the current value as text.
-            maximum: value at the top; by default the largest one shown.
-            scale: text of `maximum`, shown at the right end of the title line.
-            marks: (index into `values`, glyph) of events, drawn over the area.
+            maximum: value at the top; by default `tui.draw.ceiling` of the values.
+            scale: text of `maximum`, at the right end of the title line.
+            marks: (index into `values`, glyph) of events; the glyph is a column through the chart.
             newest: number of the newest value, counted from the start of the session (its `seq`);
-                keeps the buckets where they are while values arrive and old ones fall out.
+                by default the first of the values is the first of the session.
             tone: look of the area.
         """
+        self._values = tuple(values)
+        self._heading = (title, value, scale)
+        self._maximum = maximum
+        self._marks = tuple(marks)
+        self._newest = len(self._values) - 1 if newest is None else newest
+        self._tone = tone
+        self.update_lines()
+
+    def lines_for(self, width: int, height: int) -> Sequence[Line]:
+        """The title line and the area below it."""
+        return [self._title_line(width), *(((line, self._tone),) for line in self._area(width, height - 1))]
+
+    def _title_line(self, width: int) -> Line:
+        title, value, scale = self._heading
+        room = width - cell_len(title) - 2 - cell_len(value) - 1
+        if room < cell_len(scale):
+            return ((title + "  ", "title"), (value, ""))
+        return ((title + "  ", "title"), (value + " ", ""), (fit(scale, room, right=True), "dim"))
+
+    def _area(self, width: int, height: int) -> list[str]:
+        if width <= 0 or height <= 0:
+            return []
+        across = 1 if self.ascii else 2
+        size = max(1, math.ceil(len(self._values) / (width * across)))
+        columns, first = bucketed(self._values, self._newest, size, across)
+        top = ceiling(self._values) if self._maximum is None else self._maximum
+        draw = ascii_area if self.ascii else braille_area
+        lines = draw(columns, width, height, top)
+        offset = width - len(columns) // across
+        oldest = self._newest - len(self._values) + 1
+        for index, glyph in self._marks:
+            column = offset + ((oldest + index) // size - first) // across
+            if 0 <= index < len(self._values) and 0 <= column < width:
+                lines = [_marked(line, column, glyph, always=y == 0) for y, line in enumerate(lines)]
+        return lines
+
+
+def _marked(line: str, column: int, glyph: str, *, always: bool) -> str:
+    """The line with the glyph in a column, over the area only where it must be seen `always`."""
+    if not always and line[column] != " ":
+        return line
+    return line[:column] + fit(glyph, 1) + line[column + 1 :]
+
+
+def bucketed(values: Sequence[float], newest: int, size: int, across: int) -> tuple[list[float], int]:
+    """The largest value of each bucket, NaN for a bucket without a known one.
+
+    Args:
+        values: oldest first.
+        newest: number of the last value, counted from the start of the session.
+        size: values for each bucket; bucket k holds the values numbered k * size and on.
+        across: buckets for each cell; the result begins and ends at the boundary of a cell.
+
+    Returns:
+        The largest values, and the number of the first bucket.
+    """
+    if not values:
+        return [], 0
+    oldest = newest - len(values) + 1
+    first = oldest // size // across * across
+    many = (newest // size // across + 1) * across - first
+    columns = [math.nan] * many
+    for number, value in enumerate(values, start=oldest):
+        column = number // size - first
+        if not math.isnan(value) and not columns[column] >= value:
+            columns[column] = value
+    return columns, first

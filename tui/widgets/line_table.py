@@ -1,45 +1,68 @@
-"""A table that repaints the lines that changed and nothing else."""
+"""A table that repaints the cells that changed and nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tui.format import fit
+from tui.glyphs import glyphs
+from tui.widgets.painting import BLANK, Line, changed_span, cut, strip_of
+from tui.widgets.table_layout import Column, Place, Row, column_at, header_line, place, row_line
+from tui.widgets.tones import TONE_CLASSES, TONE_CSS
+
+__all__ = ["Column", "LineTable", "Row"]
+
+HEADER = 1
+"""Lines above the rows."""
+_NO_COMPONENTS: tuple[str, ...] = ()
+_Painted = tuple[Line, tuple[str, ...]]
+"""A line and the component classes under it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a LineTable."""
+class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
+    """Rows under a fixed header, with a cursor that stays on its row when the order changes.
 
-    key: str
-    title: str
-    width: int
-    """Cells; the least that a flexible column gets."""
-    right: bool = True
-    """Aligned to the right, as numbers are."""
-    priority: int = 0
-    """Where the width does not suffice, the column with the highest priority is left out first."""
-    flex: bool = False
-    """Takes the width that is left; at most one column."""
+    Only visible rows are ever formatted into lines, so thousands of rows cost what a screenful
+    costs. A row that vanishes under the cursor leaves it at the same place.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a LineTable."""
-
-    key: Hashable
-    cells: tuple[str, ...]
-    """One for each column, formatted and clean (`tui.format.clean`)."""
-    tone: str = ""
-    """Look of the whole line (`tui.widgets.tones`); one look for each line keeps the bytes low."""
-    accents: tuple[tuple[str, str], ...] = ()
-    """(column key, tone) of cells that must stand out."""
-
-
-class LineTable(ScrollView, can_focus=True):
-    """Rows under a fixed header, with a cursor that stays on its row when the order changes."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "up", show=False),
+        Binding("down,j", "move(1)", "down", show=False),
+        Binding("pageup", "move_page(-1)", "page up", show=False),
+        Binding("pagedown", "move_page(1)", "page down", show=False),
+        Binding("home,g", "move_to_end(False)", "top", show=False),
+        Binding("end,G", "move_to_end(True)", "bottom", show=False),
+        Binding("enter", "choose", "open", show=False),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES, "line-table--header", "line-table--cursor"}
+    DEFAULT_CSS = f"""
+    LineTable {{
+        width: 1fr;
+        height: 1fr;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size: 0 1;
+        {TONE_CSS}
+        & > .line-table--header {{ color: $text-muted; text-style: bold; }}
+        & > .line-table--cursor {{ background: $primary 20%; text-style: bold; }}
+        &:focus > .line-table--cursor {{ background: $primary 40%; }}
+        &:ansi > .line-table--header {{ color: $text; text-style: bold; }}
+        &:ansi > .line-table--cursor {{ background: transparent; text-style: bold; }}
+        &:ansi:focus > .line-table--cursor {{ text-style: bold reverse; }}
+        &.-ascii {{ scrollbar-size: 0 0; }}
+    }}
+    """
+    ALLOW_SELECT = False
 
     @dataclass
     class CursorMoved(Message):
@@ -87,35 +110,199 @@ class LineTable(ScrollView, can_focus=True):
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
+        self.set_class(ascii, "-ascii")
+        self._columns = tuple(columns)
+        self._ascii = ascii
+        self._glyphs = glyphs(ascii)
+        self._empty = empty
+        self._sort: tuple[str, bool] | None = None
+        self._rows: tuple[Row, ...] = ()
+        self._index: dict[Hashable, int] = {}
+        self._cursor: Hashable | None = None
+        self._marked: frozenset[Hashable] = frozenset()
+        self._places: tuple[Place, ...] = ()
+        self._places_width = -1
+        self._painted: dict[int, _Painted] = {}
 
-    def show(self, rows: Sequence[Row]) -> None:
-        """Show these rows in this order."""
-
-    def set_columns(self, columns: Sequence[Column]) -> None:
-        """Show other columns; rows shown before must be shown again to fit them."""
-
-    def set_empty(self, text: str) -> None:
-        """Say something else where there are no rows; may have several lines."""
-
-    def show_sort(self, key: str, descending: bool) -> None:
-        """Mark the column that the rows are sorted by."""
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows in their order."""
+        return self._rows
 
     @property
     def cursor_key(self) -> Hashable | None:
         """Key of the row under the cursor, `None` where there are no rows."""
-        return None
-
-    def move_to(self, key: Hashable) -> bool:
-        """Put the cursor on the row with this key; returns whether there is one."""
-        return False
+        return self._cursor
 
     @property
     def marked(self) -> frozenset[Hashable]:
         """Keys of the marked rows."""
-        return frozenset()
+        return self._marked
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show these rows in this order; their keys are unique."""
+        was_visible = self._is_visible(self._cursor_index())
+        before = self._cursor_index()
+        self._rows = tuple(rows)
+        self._index = {row.key: index for index, row in enumerate(self._rows)}
+        self._marked &= self._index.keys()
+        size = Size(0, len(self._rows) + HEADER)
+        if size != self.virtual_size:
+            self.virtual_size = size
+        if self._cursor not in self._index:
+            beside = min(before, len(self._rows) - 1)
+            self._set_cursor(self._rows[max(0, beside)].key if self._rows else None)
+        if was_visible:
+            self._scroll_to_cursor()
+        self._refresh_changed()
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Show other columns; rows shown before must be shown again to fit them."""
+        if tuple(columns) != self._columns:
+            self._columns = tuple(columns)
+            self._places_width = -1
+            self.refresh()
+
+    def set_empty(self, text: str) -> None:
+        """Say something else where there are no rows; may have several lines."""
+        if text != self._empty:
+            self._empty = text
+            self._refresh_changed()
+
+    def show_sort(self, key: str, descending: bool) -> None:
+        """Mark the column that the rows are sorted by."""
+        if self._sort != (key, descending):
+            self._sort = (key, descending)
+            self._refresh_changed()
+
+    def move_to(self, key: Hashable) -> bool:
+        """Put the cursor on the row with this key; returns whether there is one."""
+        if key not in self._index:
+            return False
+        self._set_cursor(key)
+        self._scroll_to_cursor()
+        self._refresh_changed()
+        return True
 
     def toggle_mark(self) -> None:
         """Mark or unmark the row under the cursor."""
+        if self._cursor is not None:
+            self._marked ^= {self._cursor}
+            self._refresh_changed()
 
     def clear_marks(self) -> None:
         """Unmark every row."""
+        self._marked = frozenset()
+        self._refresh_changed()
+
+    def action_move(self, lines: int) -> None:
+        """Move the cursor by some lines."""
+        if self._rows:
+            target = max(0, min(len(self._rows) - 1, self._cursor_index() + lines))
+            self.move_to(self._rows[target].key)
+
+    def action_move_page(self, pages: int) -> None:
+        """Move the cursor by some screenfuls."""
+        self.action_move(pages * max(1, self._body_height() - 1))
+
+    def action_move_to_end(self, bottom: bool) -> None:
+        """Move the cursor to the first row or to the last."""
+        self.action_move(len(self._rows) if bottom else -len(self._rows))
+
+    def action_choose(self) -> None:
+        """Choose the row under the cursor."""
+        if self._cursor is not None:
+            self.post_message(self.Chosen(self, self._cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        """Move the cursor, choose a row with a double click, or name a column."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        if offset.y < HEADER:
+            column = column_at(self._placed(), offset.x)
+            if column is not None:
+                self.post_message(self.HeaderClicked(self, column))
+            return
+        index = self._row_at(offset.y)
+        if index < len(self._rows):
+            self.move_to(self._rows[index].key)
+            if event.chain == 2:
+                self.action_choose()
+
+    def on_resize(self) -> None:
+        """Keep the cursor in view."""
+        self._scroll_to_cursor()
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line; see `textual.widget.Widget.render_line`."""
+        line, components = self._painted[y] = self._line_at(y)
+        return strip_of(self, line, self._view.width, *components)
+
+    @property
+    def _view(self) -> Size:
+        """Cells for the lines: `size` counts the scrollbars as well."""
+        return self.scrollable_content_region.size
+
+    def _line_at(self, y: int) -> _Painted:
+        """What stands at line `y` of the widget."""
+        width = self._view.width
+        if y < HEADER:
+            text = header_line(self._placed(), self._sort, self._glyphs, ascii=self._ascii)
+            return ((fit(text, width, ascii=self._ascii), ""),), ("line-table--header",)
+        if not self._rows:
+            said = self._empty.splitlines()
+            text = "  " + said[y - HEADER] if y - HEADER < len(said) else ""
+            return cut(((text, "dim"),), width, ascii=self._ascii), _NO_COMPONENTS
+        index = self._row_at(y)
+        if index >= len(self._rows):
+            return BLANK, _NO_COMPONENTS
+        row = self._rows[index]
+        under_cursor = row.key == self._cursor
+        lead = (self._glyphs.cursor if under_cursor else " ") + (self._glyphs.mark if row.key in self._marked else " ")
+        line = row_line(self._placed(), row, lead, ascii=self._ascii)
+        return line, ("line-table--cursor",) if under_cursor else _NO_COMPONENTS
+
+    def _placed(self) -> tuple[Place, ...]:
+        width = self._view.width
+        if width != self._places_width:
+            self._places, self._places_width = place(self._columns, width), width
+        return self._places
+
+    def _refresh_changed(self) -> None:
+        """Repaint the cells of the visible lines that differ from what was drawn last."""
+        width, height = self._view
+        regions: list[Region] = []
+        for y in range(height):
+            old = self._painted.get(y)
+            if old is None:  # never drawn, so it is going to be
+                continue
+            new = self._painted[y] = self._line_at(y)
+            span = changed_span(old[0], new[0], width) if old[1] == new[1] else (0, width)
+            if span is not None:
+                regions.append(Region(span[0], y, span[1] - span[0], 1))
+        if regions:
+            self.refresh(*regions)
+
+    def _row_at(self, y: int) -> int:
+        return y - HEADER + self.scroll_offset.y
+
+    def _body_height(self) -> int:
+        return max(0, self._view.height - HEADER)
+
+    def _cursor_index(self) -> int:
+        return self._index.get(self._cursor, 0)
+
+    def _is_visible(self, index: int) -> bool:
+        return 0 <= index - self.scroll_offset.y < self._body_height()
+
+    def _set_cursor(self, key: Hashable | None) -> None:
+        if key != self._cursor:
+            self._cursor = key
+            self.post_message(self.CursorMoved(self, key))
+
+    def _scroll_to_cursor(self) -> None:
+        index, top, body = self._cursor_index(), self.scroll_offset.y, self._body_height()
+        if body > 0 and not self._is_visible(index):
+            target = index if index < top else index - body + 1
+            self.scroll_to(y=target, animate=False, force=True, immediate=True)
