@@ -1,0 +1,221 @@
+"""The traffic process: `python -m tritop.load.worker`, spoken to in `messages`.
+
+It ends when its stdin does, which happens when its parent closes it or ends in any way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import selectors
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from tritop.errors import TritopError
+from tritop.load import messages
+from tritop.load.engine import Engine
+from tritop.load.latencies import Latencies
+from tritop.load.messages import Message, Report, Result, Setup
+from tritop.load.request_file import RequestFile
+from tritop.load.requests import ModelInputs, Request, made_up_requests
+from tritop.load.schedule import Aim
+from tritop.load.strain import StrainGauge
+from tritop.load.transport import GrpcTransport
+
+REPORT_PERIOD_S = 0.25
+DRAIN_S = 0.5
+"""What is in flight when the traffic ends may take this long to come back."""
+
+_EXIT_S = 2.0
+_REREAD_PERIOD_S = 1.0
+_CHUNK_BYTES = 65536
+_REFUSED = "INVALID_ARGUMENT"
+"""What Triton answers to a request that does not fit the model."""
+
+
+class CommandPipe:
+    """Reads lines from a pipe on a daemon thread and hands them to an event loop.
+
+    The thread also makes sure that the process ends: if the loop has not ended it `_EXIT_S` after
+    the pipe's end, whatever keeps it, the thread does.
+    """
+
+    def __init__(self, descriptor: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._descriptor = descriptor
+        self._loop = loop
+        self.commands: asyncio.Queue[Message | None] = asyncio.Queue()
+        """`None` is the end."""
+        threading.Thread(target=self._read, name="commands", daemon=True).start()
+
+    def _read(self) -> None:
+        rest = b""
+        # Not sys.stdin: a thread blocked in its lock would keep the interpreter from ending.
+        while chunk := os.read(self._descriptor, _CHUNK_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._hand_over(json.loads(line))
+        self._hand_over(None)
+        time.sleep(_EXIT_S)
+        os._exit(1)
+
+    def _hand_over(self, command: Message | None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self.commands.put_nowait, command)
+        except RuntimeError:  # the loop is closed: the process is ending already
+            return
+
+
+class Worker:
+    """One model's traffic, from the set-up to the end of the commands.
+
+    Args:
+        setup: what to send, and where to.
+        send: writes one line to the parent.
+    """
+
+    def __init__(self, setup: Setup, send: Callable[[bytes], None]) -> None:
+        self._setup = setup
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._transport = GrpcTransport(setup.endpoint, connections=setup.connections, timeout_s=setup.timeout_s)
+        self._latencies = Latencies(self._loop.time())
+        self._gauge = StrainGauge()
+        self._engine: Engine | None = None
+        self._late_before = 0
+
+    async def run(self, commands: asyncio.Queue[Message | None]) -> None:
+        """Set up, then do as told until the commands end.
+
+        Raises:
+            TritopError: the model cannot be sent traffic to; nothing was sent.
+        """
+        try:
+            requests = await self._read_requests()
+            self._engine = Engine(self._transport, requests, self._latencies, max_in_flight=self._setup.max_in_flight)
+            # What was made so far stays: keep the collector from walking over it while it measures.
+            gc.freeze()
+            self._send(messages.encode("ready", True))
+            await self._obey_and_report(self._engine, commands)
+        finally:
+            if self._engine is not None:
+                await self._engine.close(DRAIN_S)
+            await self._transport.close()
+
+    async def _obey_and_report(self, engine: Engine, commands: asyncio.Queue[Message | None]) -> None:
+        tasks = [
+            asyncio.create_task(self._obey(engine, commands)),
+            asyncio.create_task(self._report(engine)),
+            asyncio.create_task(self._follow_the_model(engine)),
+            asyncio.create_task(self._gauge.run()),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # the first of them ends at the end of the commands, the others by a bug
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _obey(self, engine: Engine, commands: asyncio.Queue[Message | None]) -> None:
+        while (command := await commands.get()) is not None:
+            if "aim" in command:
+                engine.steer(Aim(**command["aim"]))
+                self._latencies.restart_window(self._loop.time())
+            if "measure" in command:
+                self._latencies.restart(self._loop.time())
+                self._gauge.restart()
+                self._late_before = engine.late
+            if "conclude" in command:
+                self._send(messages.encode("result", self._result(engine)))
+
+    async def _report(self, engine: Engine) -> None:
+        while True:
+            await asyncio.sleep(REPORT_PERIOD_S)
+            engine.check()
+            if engine.aim is None:
+                continue
+            window = self._latencies.window(self._loop.time())
+            strain = self._gauge.recent()
+            report = Report(
+                aim=engine.aim,
+                window=window,
+                errors_by_kind=self._latencies.errors_by_kind(),
+                in_flight=engine.in_flight,
+                late=engine.late,
+                cpu_ratio=strain.cpu_ratio,
+                client_bound=strain.is_bound(window.p50_us),
+            )
+            self._send(messages.encode("report", report))
+
+    def _result(self, engine: Engine) -> Result:
+        total = self._latencies.total(self._loop.time())
+        strain = self._gauge.since_restart()
+        return Result(
+            total=total,
+            errors_by_kind=self._latencies.errors_by_kind(),
+            late=engine.late - self._late_before,
+            cpu_ratio=strain.cpu_ratio,
+            client_bound=strain.is_bound(total.p50_us),
+        )
+
+    async def _follow_the_model(self, engine: Engine) -> None:
+        """Make the requests again when the server begins to refuse them: the model was changed under us."""
+        seen = 0
+        while True:
+            await asyncio.sleep(_REREAD_PERIOD_S)
+            refused = sum(count for kind, count in self._latencies.errors_by_kind() if kind.startswith(_REFUSED))
+            if refused > seen:
+                try:
+                    engine.replace_requests(await self._read_requests())
+                except TritopError:
+                    pass  # the old requests go on being refused, which the errors by kind show
+            seen = refused
+
+    async def _read_requests(self) -> tuple[Request, ...]:
+        model = await self._transport.read_inputs(self._setup.model, self._setup.version)
+        # Making them may take a second: not on the loop, which measures meanwhile.
+        return await asyncio.to_thread(self._make_requests, model)
+
+    def _make_requests(self, model: ModelInputs) -> tuple[Request, ...]:
+        setup = self._setup
+        if setup.input_path:
+            return RequestFile(setup.input_path).requests(model)
+        return made_up_requests(model, batch=setup.batch, shapes=setup.shapes)
+
+
+def _write(line: bytes) -> None:
+    while line:
+        line = line[os.write(sys.stdout.fileno(), line) :]
+
+
+async def _main() -> int:
+    commands = CommandPipe(sys.stdin.fileno(), asyncio.get_running_loop()).commands
+    first = await commands.get()
+    if first is None:
+        return 0
+    try:
+        await Worker(Setup.from_message(first["setup"]), _write).run(commands)
+    except TritopError as error:
+        _write(messages.encode_fault(error))
+        return 1
+    except BrokenPipeError:
+        return 0  # the parent is gone, and nobody is left to tell
+    return 0
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    # epoll counts in milliseconds, which would send every scheduled request up to 1 ms late and
+    # add that to its latency; select counts in microseconds, and there are only a few descriptors.
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        exit_code = runner.run(_main())
+    sys.stdout.flush()
+    os._exit(exit_code)  # connections are closed; gRPC's own threads need no more goodbyes
