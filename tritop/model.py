@@ -350,6 +350,8 @@ class Traffic:
     p99_us: float | None = None
     max_us: float | None = None
     in_flight: int | None = None
+    late: int | None = None
+    """Open loop: requests sent after their time, since too many others waited, since the start."""
     client_cpu_ratio: float | None = None
     """CPU of the generator's process over one core."""
     client_bound: bool = False
