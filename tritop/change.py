@@ -1,0 +1,131 @@
+"""What an operator wants changed about a model, and what tritop says of it before it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tritop.model import InstanceGroup
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChoice:
+    """A `version_policy`: exactly one of the three is set."""
+
+    latest: int | None = None
+    """Serve the highest N version numbers."""
+    all: bool = False
+    specific: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        if self.all:
+            return "all"
+        if self.specific:
+            return ",".join(str(version) for version in self.specific)
+        return f"latest:{self.latest}"
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicyEdit:
+    """Fields of `default_queue_policy` to change; `None` leaves a field as it is."""
+
+    timeout_action: str | None = None
+    """REJECT or DELAY."""
+    default_timeout_us: int | None = None
+    """0 is no time-out."""
+    allow_timeout_override: bool | None = None
+    max_queue_size: int | None = None
+    """0 is unbounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigEdit:
+    """Fields of a model configuration to change; `None` leaves a field as it is.
+
+    `pbtxt` replaces the whole configuration instead, and no other field may be set with it.
+    """
+
+    batching: bool | None = None
+    """Dynamic batching on or off. Turning it off drops its settings."""
+    max_batch_size: int | None = None
+    preferred_batch_sizes: tuple[int, ...] | None = None
+    """() leaves the choice to Triton, which is what its documentation advises."""
+    max_queue_delay_us: int | None = None
+    preserve_ordering: bool | None = None
+    priority_levels: int | None = None
+    default_priority_level: int | None = None
+    queue_policy: QueuePolicyEdit | None = None
+    instance_groups: tuple[InstanceGroup, ...] | None = None
+    instance_count: int | None = None
+    """Sets `count` of every instance group and leaves the rest of them alone."""
+    response_cache: bool | None = None
+    versions: VersionChoice | None = None
+    pbtxt: str | None = None
+
+
+class ChangeClass(StrEnum):
+    """How the server will carry a change out (core, `ConfigChangeRequiresReload`)."""
+
+    NOTHING = "nothing to do"
+    IN_PLACE = "in place"
+    """Only `instance_group` or `version_policy` differ: what is kept goes on serving untouched."""
+    FULL_RELOAD = "full reload"
+    """A second copy is loaded in the background and swapped in; both are in memory until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field that differs; "" is absent."""
+
+    path: str
+    """Such as `dynamic_batching.max_queue_delay_microseconds` or `instance_group[matrix_0].count`."""
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.before or '(not set)'} -> {self.after or '(not set)'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a configuration cannot be loaded."""
+
+    path: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.sentence}" if self.path else self.sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change will do, found out without sending it."""
+
+    server: str
+    model: str
+    change: ChangeClass
+    diff: tuple[FieldChange, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    """Not empty: the server would refuse it, so it is not sent."""
+    refusal: str = ""
+    """Why the server as a whole forbids it (control mode, restricted protocol, read-only)."""
+    warnings: tuple[str, ...] = ()
+    """What the operator should know and may accept, most grave first."""
+    lost_fields: tuple[str, ...] = ()
+    """Fields set now and absent after, other than by the edit's own words: each needs a confirmation."""
+    expected_s: float | None = None
+    """Duration of the last load of the model, `None` if the server has not said."""
+    memory_needed_bytes: int | None = None
+    """What a second copy takes, where the backend reports it."""
+    memory_free_bytes: int | None = None
+    resets: tuple[str, ...] = ()
+    """What starts again at 0 or is lost, such as "statistics"."""
+    dependents: tuple[str, ...] = ()
+    """Ensembles that call the model."""
+    pbtxt_before: str = ""
+    pbtxt_after: str = ""
+
+    @property
+    def sendable(self) -> bool:
+        """Whether there is something to send that the server can be expected to accept."""
+        return not (self.problems or self.refusal) and self.change is not ChangeClass.NOTHING

@@ -1,0 +1,1 @@
+"""Changes to a running Triton: previewed before, carried out over gRPC, checked after."""
