@@ -1,0 +1,1 @@
+"""The demo: a repository of real models, and how they are loaded."""

@@ -1,0 +1,1 @@
+"""Model files as `tritop.demo.repository` writes them; they run inside Triton's Python backend."""

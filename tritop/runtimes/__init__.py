@@ -1,0 +1,1 @@
+"""Where servers run: the embedded Triton of the demo extra."""
