@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_triton import LoopThread, RunningTriton, TritonFactory
 
+from tests.running_triton import LoopThread, RunningTriton, TritonFactory
 from tritop.demo.repository import DemoRepository, load_models, write_repository
 from tritop.errors import RuntimeFailure
 from tritop.runtimes.embedded import find_embedded_triton
