@@ -10,7 +10,8 @@ from rich.cells import cell_len
 
 from tui.draw import ascii_area, braille_area, ceiling
 from tui.format import fit
-from tui.widgets.painting import Line, PaintedLines
+from tui.widgets.painting import PaintedLines
+from tui.widgets.text_lines import Line
 from tui.widgets.tones import TONE_CLASSES, TONE_CSS
 
 Marks = Sequence[tuple[int, str]]

@@ -15,8 +15,9 @@ from textual.strip import Strip
 
 from tui.format import fit
 from tui.glyphs import glyphs
-from tui.widgets.painting import BLANK, Line, changed_span, cut, strip_of
+from tui.widgets.painting import strip_of
 from tui.widgets.table_layout import Column, Place, Row, column_at, header_line, place, row_line
+from tui.widgets.text_lines import BLANK, Line, changed_span, cut
 from tui.widgets.tones import TONE_CLASSES, TONE_CSS
 
 __all__ = ["Column", "LineTable", "Row"]

@@ -11,7 +11,8 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.widgets.painting import BLANK, Line, PaintedLines, changed_span, strip_of, text_of
+from tui.widgets.painting import PaintedLines, strip_of
+from tui.widgets.text_lines import BLANK, Line, changed_span, text_of
 from tui.widgets.tones import TONE_CLASSES, TONE_CSS
 
 __all__ = ["Line", "Lines", "LinesView"]

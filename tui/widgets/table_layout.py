@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from tui.format import fit
 from tui.glyphs import Glyphs
-from tui.widgets.painting import Line
+from tui.widgets.text_lines import Line
 
 LEAD = 2
 """Cells before the first column: the cursor's and the mark's."""
