@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tritop.target import GRPC_PORT, HTTP_PORT, METRICS_PORT, Target
 
-_PROBE_TIMEOUT_S = 0.05
+_PROBE_TIMEOUT_S = 0.5
+"""Waited only for a port that is open and silent; a busy Triton may need some of it, a closed port none."""
 _HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 """Connection preface and an empty SETTINGS frame (RFC 9113, 3.4)."""
 _SETTINGS_FRAME = 4
@@ -40,7 +41,7 @@ class ServerProcess:
 
 
 def discover(proc: Path = Path("/proc"), host: str = "127.0.0.1") -> Discovery:
-    """Look for Triton on this host, in about a millisecond for each place that does not answer.
+    """Look for Triton on this host; takes milliseconds unless something listens and says nothing.
 
     Args:
         proc: where the process file system is mounted.

@@ -28,7 +28,7 @@ EXAMPLES = "Write it as gpu-box, gpu-box:8001, grpcs://gpu-box:8001, http://gpu-
 
 _SHAPE = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?"
-    r"(?P<authority>\[[^\]/?#]*\](?::[^/?#]*)?|[^/?#]*)"
+    r"(?P<authority>[^/?#]*)"
     r"(?P<path>/[^?#]*)?(?:\?(?P<query>.*))?",
     re.DOTALL,
 )
@@ -120,7 +120,9 @@ def _split_authority(text: str, authority: str) -> tuple[str, int | None]:
     if authority.startswith("["):
         import ipaddress
 
-        host, _, rest = authority[1:].partition("]")
+        host, bracket, rest = authority[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise _refused(text, "after [ come an IPv6 address, ] and perhaps :PORT")
         try:
             ipaddress.IPv6Address(host)
         except ValueError:

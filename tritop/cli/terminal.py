@@ -16,7 +16,7 @@ def prepare_environment(settings: Settings, environ: MutableMapping[str, str]) -
     wanted = {"TEXTUAL_ANIMATIONS": "none"}
     if settings.low_bandwidth:
         wanted |= {"TEXTUAL_FPS": "10", "TEXTUAL_SMOOTH_SCROLL": "0"}
-    if settings.theme is not None and settings.theme.startswith("ansi"):
+    if settings.theme is not None and settings.theme.startswith(("ansi", "16")):
         wanted["TEXTUAL_COLOR_SYSTEM"] = "standard"
     for variable, value in wanted.items():
         environ.setdefault(variable, value)
