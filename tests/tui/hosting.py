@@ -46,7 +46,8 @@ def host(
     own = {value for value in vars(type(widget)).values() if isinstance(value, type)}
 
     def keep(message: Message) -> None:
-        if type(message) in own and message not in kept:
+        # A message comes by once more for every node that it bubbles to.
+        if type(message) in own and not any(message is other for other in kept):
             kept.append(message)
 
     async def run() -> None:
