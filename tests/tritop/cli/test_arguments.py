@@ -36,7 +36,7 @@ def test_the_verb_is_the_first_word_if_it_is_one(line: str, verb: str, rest: str
 
 
 def test_targets_and_options_may_be_mixed() -> None:
-    _, namespace = parse("a -d 2 b --json -u c d".split())
+    _, namespace = parse(["a", "-d", "2", "b", "--json", "-u", "c", "d"])
     assert target_texts(namespace) == ["a", "b", "d", "c"]
     assert (namespace.interval, namespace.json) == ("2", True)
 

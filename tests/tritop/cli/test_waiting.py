@@ -82,13 +82,19 @@ def test_after_a_time_out_the_newest_is_given() -> None:
     assert await_snapshot(FakeSession(), lambda snapshot: True, 0.0) is None
 
 
+def wait_and_receive(session: FakeSession, number: signal.Signals) -> None:
+    """Run a session that delivers nothing, and receive a signal meanwhile."""
+    with running(session) as arrived:
+        signal.raise_signal(number)
+        arrived.get(timeout=10)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_wait_and_stops_the_session(number: signal.Signals) -> None:
     session = FakeSession()
     before = signal.getsignal(number)
-    with pytest.raises(Ended) as ended, running(session) as arrived:
-        signal.raise_signal(number)
-        arrived.get(timeout=10)
+    with pytest.raises(Ended) as ended:
+        wait_and_receive(session, number)
     assert ended.value.signal_number == number
     assert session.stopped == 1
     assert signal.getsignal(number) is before
@@ -101,15 +107,13 @@ def test_a_second_signal_does_not_break_into_stopping() -> None:
             super().stop()
 
     session = FakeSlowStop()
-    with pytest.raises(Ended), running(session) as arrived:
-        signal.raise_signal(signal.SIGTERM)
-        arrived.get(timeout=10)
+    with pytest.raises(Ended):
+        wait_and_receive(session, signal.SIGTERM)
     assert session.stopped == 1
 
 
 def test_ctrl_c_ends_the_wait_and_stops_the_session() -> None:
     session = FakeSession()
-    with pytest.raises(KeyboardInterrupt), running(session) as arrived:
-        signal.raise_signal(signal.SIGINT)
-        arrived.get(timeout=10)
+    with pytest.raises(KeyboardInterrupt):
+        wait_and_receive(session, signal.SIGINT)
     assert session.stopped == 1
