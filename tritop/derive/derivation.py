@@ -1,0 +1,71 @@
+"""`derive`: the state after one round, made of the state before and what the sources say now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tritop.derive.gauges import merge_gpus
+from tritop.derive.round import Round
+from tritop.derive.server import ServerTrack, next_server
+from tritop.model import EMPTY_SNAPSHOT, Event, Snapshot, Traffic
+from tritop.reading import TrafficReading
+
+MAX_EVENTS = 500
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derivation:
+    """A Snapshot, and everything that the next one is compared with."""
+
+    snapshot: Snapshot
+    tracks: Mapping[str, ServerTrack] = field(repr=False)
+    """Server name -> its state."""
+
+
+NOTHING = Derivation(EMPTY_SNAPSHOT, {})
+
+
+def derive(previous: Derivation | None, now: Round) -> Derivation:
+    """Derive a Snapshot; pure, and without an error for any reading that can be made.
+
+    Args:
+        previous: what the last call returned, `None` at the start.
+        now: what is known now.
+
+    Returns:
+        The Snapshot, numbered one more than the last, and the state to pass back. `previous` stays as
+        it was: the same two arguments give the same result again.
+    """
+    previous = previous or NOTHING
+    traffic = _traffic(now)
+    tracks = {
+        server.name: next_server(
+            previous.tracks.get(server.name), server, now, [one for one in traffic if one.server == server.name]
+        )
+        for server in now.servers
+    }
+    noticed: list[Event] = [event for track in tracks.values() for event in track.events]
+    events = previous.snapshot.events
+    if noticed or now.events:
+        events = (*events, *now.events, *noticed)[-MAX_EVENTS:]
+    snapshot = Snapshot(
+        seq=previous.snapshot.seq + 1,
+        at=now.at,
+        mono=now.mono,
+        interval_s=now.interval_s,
+        servers=tuple(track.server for track in tracks.values()),
+        gpus=merge_gpus([track.gpus for track in tracks.values()], previous.snapshot.gpus),
+        traffic=traffic,
+        operations=now.operations,
+        events=events,
+    )
+    return Derivation(snapshot, tracks)
+
+
+def _traffic(now: Round) -> tuple[Traffic, ...]:
+    """Our own traffic, by the session and by the sources."""
+    readings = (source.reading for server in now.servers for source in server.sources)
+    return now.traffic + tuple(
+        one for reading in readings if isinstance(reading, TrafficReading) for one in reading.traffic
+    )
