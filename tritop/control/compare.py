@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from google.protobuf import json_format
 
 from tritop.change import ChangeClass, FieldChange
 from tritop.protocol import model_config_pb2
 
-Config = model_config_pb2.ModelConfig
+Config: TypeAlias = model_config_pb2.ModelConfig
 
 
 def change_class(before: Config, after: Config) -> ChangeClass:

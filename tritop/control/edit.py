@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from google.protobuf import text_format
 
 from tritop.change import ConfigEdit, QueuePolicyEdit, VersionChoice
@@ -9,7 +11,7 @@ from tritop.errors import UsageError
 from tritop.model import InstanceGroup
 from tritop.protocol import model_config_pb2
 
-Config = model_config_pb2.ModelConfig
+Config: TypeAlias = model_config_pb2.ModelConfig
 INT32_MAX = 2**31 - 1
 UINT32_MAX = 2**32 - 1
 UINT64_MAX = 2**64 - 1
@@ -110,7 +112,7 @@ def _apply_batching(wanted: Config, edit: ConfigEdit) -> None:
 def _apply_queue_policy(policy: model_config_pb2.ModelQueuePolicy, edit: QueuePolicyEdit) -> None:
     if edit.timeout_action is not None:
         actions = model_config_pb2.ModelQueuePolicy.TimeoutAction
-        if edit.timeout_action not in actions.keys():
+        if edit.timeout_action not in list(actions.keys()):
             raise UsageError(f"timeout action {edit.timeout_action!r} is neither {' nor '.join(actions.keys())}.")
         policy.timeout_action = actions.Value(edit.timeout_action)
     if edit.default_timeout_us is not None:
@@ -130,7 +132,7 @@ def _apply_instance_groups(wanted: Config, groups: tuple[InstanceGroup, ...]) ->
         message = model_config_pb2.ModelInstanceGroup()
         if group.name in kept:
             message.CopyFrom(kept[group.name])
-        if group.kind not in kinds.keys():
+        if group.kind not in list(kinds.keys()):
             raise UsageError(f"instance kind {group.kind!r} is none of {', '.join(kinds.keys())}.")
         message.name = group.name
         message.kind = kinds.Value(group.kind)

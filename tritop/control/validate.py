@@ -8,11 +8,12 @@ of Triton's core (`model_config_utils.cc: ValidateModelConfig`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from tritop.change import Problem
 from tritop.protocol import model_config_pb2
 
-Config = model_config_pb2.ModelConfig
+Config: TypeAlias = model_config_pb2.ModelConfig
 _DELAY = model_config_pb2.ModelQueuePolicy.DELAY
 
 
