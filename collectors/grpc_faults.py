@@ -91,6 +91,12 @@ _RULES = (
         "{address} does not use TLS.",
         "Leave TLS out, or give the port of a server that was started with --grpc-use-ssl.",
     ),
+    _Rule(
+        ("missing selected ALPN",),
+        NotTriton,
+        "{address} uses TLS and does not speak gRPC.",
+        GIVE_GRPC_PORT,
+    ),
     _Rule(("TSI_",), AccessDenied, "No TLS connection to {address}: {reason}."),
     _Rule(
         ("Failed parsing HTTP/2", "Expected SETTINGS frame"),

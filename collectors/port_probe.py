@@ -41,7 +41,9 @@ async def who_listens(endpoint: Endpoint, timeout_s: float) -> ReadError:
     except TimeoutError:
         return inconclusive
     except OSError as error:
-        return Unreachable(f"{address} cannot be reached: {quoted(error.strerror or str(error))}.")
+        return Unreachable(
+            f"{address} cannot be reached: {quoted(error.strerror or str(error) or type(error).__name__)}."
+        )
     return seen or inconclusive
 
 
@@ -52,12 +54,11 @@ async def _look(endpoint: Endpoint) -> ReadError | None:
     answer = await _ask(endpoint, "/v2")
     if answer:
         return await _from_plain_answer(endpoint, answer)
-    if await _speaks_tls(endpoint):
-        return _wants_tls(endpoint)
-    return Unreachable(
-        f"{endpoint.grpc_address} accepts connections and closes them at once.",
-        "A port forwarder (a container engine's, ssh -L) does that while nothing listens behind it.",
-    )
+    opened = await _open_tls(endpoint)
+    if opened is None:
+        return _closes_at_once(endpoint)
+    opened[1].transport.abort()
+    return _wants_tls(endpoint)
 
 
 async def _from_plain_answer(endpoint: Endpoint, answer: bytes) -> ReadError | None:
@@ -77,26 +78,49 @@ async def _from_plain_answer(endpoint: Endpoint, answer: bytes) -> ReadError | N
 
 
 async def _look_through_tls(endpoint: Endpoint) -> ReadError | None:
-    address = endpoint.grpc_address
-    try:
-        reader, writer = await asyncio.open_connection(endpoint.host, endpoint.grpc_port, ssl=_unverified_context())
-    except ssl.SSLError:
+    opened = await _open_tls(endpoint)
+    if opened is None:
         answer = await _ask(endpoint, "/v2")
-        explained = await _from_plain_answer(endpoint, answer) if answer else None
-        return explained or AccessDenied(
-            f"{address} does not complete a TLS handshake.",
+        if not answer:
+            return _closes_at_once(endpoint)
+        return await _from_plain_answer(endpoint, answer) or AccessDenied(
+            f"{endpoint.grpc_address} does not use TLS.",
             "Leave TLS out, or give the port of a server that was started with --grpc-use-ssl.",
         )
+    reader, writer = opened
     try:
-        if writer.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
-            return NotTriton(f"{address} uses TLS and does not speak gRPC.", "Check host and port.")
-        await reader.read(MAX_PROBE_BYTES)
-    except ssl.SSLError:
         # TLS 1.3: the refusal of a client certificate arrives after the client's own handshake is done.
-        return _certificate_refused(endpoint)
+        refused = not await reader.read(MAX_PROBE_BYTES)
+    except (ssl.SSLError, ConnectionError):
+        refused = True
     finally:
         writer.transport.abort()
-    return _certificate_refused(endpoint) if reader.at_eof() else None
+    return _certificate_refused(endpoint) if refused else None
+
+
+async def _open_tls(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """A TLS connection that trusts everybody, `None` where the handshake fails.
+
+    Raises:
+        OSError: nobody listens.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    try:
+        return await asyncio.open_connection(endpoint.host, endpoint.grpc_port, ssl=context)
+    except ConnectionRefusedError:
+        raise
+    except (ssl.SSLError, ConnectionError):
+        return None
+
+
+def _closes_at_once(endpoint: Endpoint) -> Unreachable:
+    return Unreachable(
+        f"{endpoint.grpc_address} accepts connections and closes them at once.",
+        "A port forwarder (a container engine's, ssh -L) does that while nothing listens behind it.",
+    )
 
 
 def _certificate_refused(endpoint: Endpoint) -> AccessDenied:
@@ -112,24 +136,6 @@ def _certificate_refused(endpoint: Endpoint) -> AccessDenied:
 
 def _wants_tls(endpoint: Endpoint) -> AccessDenied:
     return AccessDenied(f"{endpoint.grpc_address} uses TLS.", "Give --tls, and --tls-ca with the authority's file.")
-
-
-def _unverified_context() -> ssl.SSLContext:
-    """A context that trusts everybody: it only looks whether there is TLS, and says nothing in it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    return context
-
-
-async def _speaks_tls(endpoint: Endpoint) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(endpoint.host, endpoint.grpc_port, ssl=_unverified_context())
-    except (ssl.SSLError, ConnectionError):
-        return False
-    writer.transport.abort()
-    return True
 
 
 async def _ask(endpoint: Endpoint, path: str) -> bytes:
