@@ -1,0 +1,245 @@
+"""The App: takes Snapshots from the Session, hands the newest to the screen in front, and ends well."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+from collections import deque
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from tritop.model import Snapshot
+from tritop.session import Session
+from tritop.settings import Settings
+from tui.commands import ActionCommands, ModelCommands
+from tui.desk import Desk
+from tui.keys import Place, action_named, bindings_for
+from tui.screens.base import SnapshotScreen
+from tui.screens.config_text import ConfigScreen
+from tui.screens.events import EventsScreen
+from tui.screens.help import HelpScreen
+from tui.screens.model import ModelScreen
+from tui.screens.overview import OverviewScreen
+from tui.screens.server import ServerScreen
+from tui.themes import THEMES, theme_name
+from tui.widgets.pace import Pace, terminal_backlog
+
+__all__ = ["TritopApp", "run"]
+
+SLOW_PAINT_S = 2.0
+"""Least time between two painted Snapshots on a slow link."""
+BEAT_S = 1.0
+"""How often the App looks whether Snapshots still come."""
+STOPPING_SHOWN_AFTER_S = 0.3
+
+_VIEWS: dict[Place, type[SnapshotScreen]] = {
+    Place.OVERVIEW: OverviewScreen,
+    Place.SERVER: ServerScreen,
+    Place.MODEL: ModelScreen,
+    Place.CONFIG: ConfigScreen,
+    Place.EVENTS: EventsScreen,
+    Place.HELP: HelpScreen,
+}
+
+
+class SnapshotsArrived(Message):
+    """The mailbox holds Snapshots; several of these become one."""
+
+    def can_replace(self, message: Message) -> bool:
+        """The mailbox is emptied at once, so one message stands for all that wait."""
+        return isinstance(message, SnapshotsArrived)
+
+
+class TritopApp(App[object]):
+    """One Session on one terminal.
+
+    Args:
+        session: where Snapshots come from and operations go.
+        settings: how it is to look.
+    """
+
+    CSS_PATH = "app.tcss"
+    TITLE = "tritop"
+    COMMANDS = {ActionCommands, ModelCommands}  # noqa: RUF012  Textual declares it as a plain class attribute
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings_for(Place.EVERYWHERE),
+        Binding("ctrl+c", "interrupt", show=False, priority=True, system=True),
+    ]
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        super().__init__()
+        self.desk = Desk(session, settings)
+        self.pace = Pace(lambda: terminal_backlog(self))
+        self._session = session
+        self._settings = settings
+        self._mailbox: deque[Snapshot] = deque()
+        self._listening = threading.Event()
+        self._begun = False
+        self._painted_mono: float | None = None
+
+    def begin(self) -> None:
+        """Start the Session; done before the terminal is touched, so that its errors are plain ones."""
+        if not self._begun:
+            self._begun = True
+            self._session.start(self._deliver)
+
+    def _deliver(self, snapshot: Snapshot) -> None:
+        """Called on the Session's thread."""
+        self._mailbox.append(snapshot)
+        if self._listening.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop closed in between: nobody is left to read it
+                self.post_message(SnapshotsArrived())
+
+    def get_default_screen(self) -> Screen[None]:
+        """The overview is below every other screen."""
+        return OverviewScreen(self.desk)
+
+    def on_mount(self) -> None:
+        """Choose the colours, listen for signals and for Snapshots."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        colors = self.console.color_system
+        self.theme = theme_name(self._settings.theme, set(self.available_themes), colors)
+        if not self.is_headless:
+            self._end_on_signals()
+        self.begin()
+        self._listening.set()
+        self.post_message(SnapshotsArrived())
+        self.set_interval(BEAT_S, self._beat)
+
+    def _end_on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, 128 + number)
+
+    def _end(self, code: int) -> None:
+        self._listening.clear()
+        self.exit(return_code=code)
+
+    def on_snapshots_arrived(self) -> None:
+        """Take everything that waits into the history and paint the newest."""
+        arrived = False
+        while self._mailbox:
+            self.desk.receive(self._mailbox.popleft())
+            arrived = True
+        if arrived:
+            self._paint()
+
+    def _paint(self) -> None:
+        screen = self.screen
+        if not isinstance(screen, SnapshotScreen) or not self._due() or not self.pace.may_paint():
+            return
+        self._painted_mono = self.desk.latest.mono
+        if self.desk.paused:
+            screen.show_header()
+        else:
+            screen.show()
+
+    def _due(self) -> bool:
+        """Whether enough time has passed for a slow link; the first pictures come at once."""
+        if not self._settings.low_bandwidth or self._painted_mono is None or self.desk.latest.seq <= 3:
+            return True
+        return self.desk.latest.mono - self._painted_mono >= SLOW_PAINT_S - 0.1
+
+    def _beat(self) -> None:
+        """Count the time without a Snapshot; a Session that fell silent must not look alive."""
+        self.desk.silent_s += BEAT_S
+        screen = self.screen
+        if self.desk.silent_s > 2 * BEAT_S and isinstance(screen, SnapshotScreen) and self.pace.may_paint():
+            screen.show_header()
+
+    def action_do(self, name: str) -> None:
+        """Bound to the keys that work everywhere."""
+        self.perform(name)
+
+    def perform(self, name: str) -> None:
+        """Do an action of the table, or say why it cannot be done now."""
+        action = action_named(name)
+        reason = action.enabled(self.desk.situation())
+        if reason:
+            self.notify(f"{reason}.", title=action.label, severity="warning", timeout=4, markup=False)
+            return
+        if action.opens is not None:
+            self.open_view(action.opens, on_top=action.on_top)
+            return
+        method = f"do_{name}"
+        owner = self.screen if hasattr(self.screen, method) else self
+        if hasattr(owner, method):
+            getattr(owner, method)()
+
+    def open_view(self, place: Place, *, on_top: bool = False) -> None:
+        """Show a screen over the overview, or over the one in front, to which Esc returns."""
+        if isinstance(self.screen, SnapshotScreen) and self.screen.place is place:
+            return
+        while not on_top and len(self.screen_stack) > 1:
+            self.pop_screen()
+        if place is not Place.OVERVIEW:
+            self.push_screen(_VIEWS[place](self.desk))
+
+    def close_view(self) -> None:
+        """Return to the screen below; the overview stays."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+
+    def do_palette(self) -> None:
+        """Every action and every model, by typing."""
+        self.action_command_palette()
+
+    def do_theme(self) -> None:
+        """Choose the colours."""
+        self.search_themes()
+
+    def do_suspend(self) -> None:
+        """To the shell."""
+        self.action_suspend_process()
+
+    def do_quit(self) -> None:
+        """End."""
+        self._end(0)
+
+    def action_interrupt(self) -> None:
+        """Ctrl-C ends, wherever the focus is."""
+        self._end(128 + signal.SIGINT)
+
+
+def run(session: Session, settings: Settings) -> int:
+    """Show a Session until the operator quits; the Session is stopped in every case.
+
+    Returns:
+        Exit code: 0 after `q`, 130 after Ctrl-C, 128 + n after signal n, 1 after a crash, whose
+        traceback is on stderr by then.
+    """
+    app = TritopApp(session, settings)
+    try:
+        app.begin()
+        app.run(mouse=settings.mouse)
+    finally:
+        _stop(session)
+    return app.return_code or 0
+
+
+def _stop(session: Session) -> None:
+    """Stop the Session; say so where it takes time. A second Ctrl-C or SIGTERM does not wait."""
+    with contextlib.suppress(ValueError):  # not on the main thread: signals are somebody else's
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def say() -> None:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print("tritop: stopping …", file=sys.stderr, flush=True)
+
+    timer = threading.Timer(STOPPING_SHOWN_AFTER_S, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        session.stop()
+    finally:
+        timer.cancel()

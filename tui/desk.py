@@ -1,0 +1,110 @@
+"""What every screen works on: the Snapshot in view, its history, the selection, and the Session."""
+
+from __future__ import annotations
+
+from tritop.history import History
+
+from tritop.model import EMPTY_SNAPSHOT, ModelVersion, Server, Snapshot
+from tritop.operation import Operation
+from tritop.session import Session
+from tritop.settings import Settings
+from tui.keys import Situation
+from tui.present.filtering import Order, RowKey
+from tui.present.look import look_of
+from tui.present.traffic import TrafficKnob, traffic_of
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """Shared by all screens of one App; touched on the App's thread only.
+
+    Args:
+        session: takes the operations.
+        settings: how the screen is to look.
+    """
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self.settings = settings
+        self.look = look_of(settings)
+        self.history = History()
+        self.latest: Snapshot = EMPTY_SNAPSHOT
+        """The newest Snapshot, whether it is shown or not."""
+        self.selection: RowKey | None = None
+        """(server, model, version) under the cursor; kept while the model is away."""
+        self.order = Order()
+        self.needle = ""
+        """The filter of the table."""
+        self.knob = TrafficKnob()
+        self.silent_s = 0.0
+        """Time since the newest Snapshot came."""
+        self._held: Snapshot | None = None
+        self._session = session
+        self._since_held = 0
+
+    def receive(self, snapshot: Snapshot) -> None:
+        """Take the next Snapshot; a held picture stays."""
+        self.latest = snapshot
+        self.silent_s = 0.0
+        self.history.push(snapshot)
+        if self._held is not None:
+            self._since_held += 1
+
+    def submit(self, operation: Operation) -> None:
+        """Ask the Session for something."""
+        self._session.submit(operation)
+
+    @property
+    def shown(self) -> Snapshot:
+        """The Snapshot in view: the newest one, or the held one."""
+        return self.latest if self._held is None else self._held
+
+    @property
+    def paused(self) -> bool:
+        """Whether the picture is held."""
+        return self._held is not None
+
+    @property
+    def held_s(self) -> float | None:
+        """Age of the held picture, `None` while nothing is held."""
+        return None if self._held is None else self.latest.mono - self._held.mono
+
+    def toggle_pause(self) -> None:
+        """Hold the picture, or show the newest again."""
+        self._held = self.latest if self._held is None else None
+        self._since_held = 0
+
+    def subject(self) -> tuple[Server | None, ModelVersion | None]:
+        """The selected server and model version as they are in the Snapshot in view."""
+        servers = self.shown.servers
+        if self.selection is None:
+            return (servers[0] if servers else None), None
+        name, model_name, version = self.selection
+        server = next((server for server in servers if server.name == name), None)
+        if server is None:
+            return (servers[0] if servers else None), None
+        key = (model_name, version)
+        return server, next((model for model in server.models if model.key == key), None)
+
+    def situation(self) -> Situation:
+        """What decides which actions are possible."""
+        server, model = self.subject()
+        traffic = traffic_of(self.shown, server.name, model) if server is not None and model is not None else None
+        return Situation(
+            snapshot=self.shown,
+            server=server,
+            model=model,
+            traffic=traffic,
+            read_only=self.settings.read_only,
+            filtered=bool(self.needle),
+            paused=self.paused,
+        )
+
+    def series(self, server: str, model: ModelVersion, metric: str) -> list[float]:
+        """Ten minutes of one number of a model, oldest first, up to the Snapshot in view; NaN is unknown."""
+        values = self.history.series(server, model.name, model.version, metric)
+        return list(values[: len(values) - self._since_held] if self._since_held else values)
+
+    def marks(self, server: str, model: ModelVersion) -> list[tuple[int, str]]:
+        """(index into `series`, sign) of the events that concern a model."""
+        return []

@@ -1,0 +1,229 @@
+"""The one table of actions: bindings, footer, palette and help are all made from it.
+
+A new action is one entry here and one `do_<name>` method on the screens (or on the App) that
+offer it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from textual.binding import Binding, BindingType
+
+from tritop.model import EMPTY_SNAPSHOT, ModelVersion, Server, Snapshot, Traffic
+from tui.present.traffic import runs
+
+__all__ = ["ACTIONS", "Action", "Group", "Place", "Situation", "action_named", "actions_in", "bindings_for"]
+
+
+class Place(StrEnum):
+    """A screen that can offer an action; its value is the title of the screen."""
+
+    EVERYWHERE = "everywhere"
+    OVERVIEW = "overview"
+    SERVER = "server"
+    MODEL = "model"
+    CONFIG = "config"
+    EVENTS = "events"
+    HELP = "help"
+
+
+class Group(StrEnum):
+    """A section of the help."""
+
+    MOVE = "Move"
+    VIEWS = "Views"
+    TABLE = "Table"
+    TRAFFIC = "Traffic"
+    READING = "Reading"
+    TRITOP = "tritop"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides which actions are possible right now."""
+
+    snapshot: Snapshot = EMPTY_SNAPSHOT
+    server: Server | None = None
+    model: ModelVersion | None = None
+    traffic: Traffic | None = None
+    """Our traffic to the selected model, stopped or not."""
+    read_only: bool = False
+    filtered: bool = False
+    paused: bool = False
+
+
+def _always(situation: Situation) -> str:
+    return ""
+
+
+def _needs_model(situation: Situation) -> str:
+    return "" if situation.model is not None else "no model is selected"
+
+
+def _needs_server(situation: Situation) -> str:
+    return "" if situation.server is not None else "no server is known yet"
+
+
+def _needs_config(situation: Situation) -> str:
+    if situation.model is None:
+        return "no model is selected"
+    if situation.model.config is None or not situation.model.config.pbtxt:
+        return f"the configuration of {situation.model.name} has not been read"
+    return ""
+
+
+def _may_load(situation: Situation) -> str:
+    if situation.model is None or situation.server is None:
+        return "no model is selected"
+    if situation.read_only or situation.server.read_only:
+        return f"{situation.server.name} is read-only: traffic would load it"
+    return ""
+
+
+def _may_steer(situation: Situation) -> str:
+    reason = _may_load(situation)
+    if not reason and situation.model is not None and not runs(situation.traffic):
+        return f"no traffic to {situation.model.name}: b starts it"
+    return reason
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something the operator can do by a key or from the palette."""
+
+    name: str
+    """The method `do_<name>` does it."""
+    keys: tuple[str, ...]
+    """Textual's key names; the first one is shown."""
+    label: str
+    """One or two words for the footer."""
+    help: str
+    """What it does, for help and palette."""
+    group: Group
+    places: frozenset[Place]
+    footer: int = 0
+    """Rank in the footer, 1 is dropped last; 0 is never in the footer."""
+    shown_keys: str = ""
+    """How the keys are written where Textual's names are no use to people."""
+    enabled: Callable[[Situation], str] = _always
+    """"" when possible, otherwise the reason why not, as part of a sentence."""
+    by_widget: bool = False
+    """The focused widget binds the keys itself; listed for the help only."""
+    palette: bool = True
+    opens: Place | None = None
+    """The action is to show this screen; no method is needed."""
+    on_top: bool = False
+    """`opens` over the screen in front, so that Esc returns to it."""
+
+    @property
+    def key_text(self) -> str:
+        """The keys for people, such as `? F1`."""
+        return self.shown_keys or " ".join(self.keys)
+
+
+_EVERYWHERE = frozenset({Place.EVERYWHERE})
+_TABLE = frozenset({Place.OVERVIEW})
+_WITH_MODEL = frozenset({Place.OVERVIEW, Place.MODEL, Place.CONFIG})
+_STEERING = frozenset({Place.OVERVIEW, Place.MODEL})
+_TEXTS = frozenset({Place.CONFIG, Place.EVENTS, Place.SERVER, Place.MODEL, Place.HELP})
+_BELOW = frozenset({Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS})
+
+ACTIONS: tuple[Action, ...] = (
+    Action("move", ("up", "down"), "move", "move up and down", Group.MOVE, _EVERYWHERE,
+           shown_keys="↑ ↓ j k", by_widget=True, palette=False),
+    Action("ends", ("g", "G"), "ends", "first and last line", Group.MOVE, _EVERYWHERE,
+           shown_keys="g G Home End", by_widget=True, palette=False),
+    Action("page", ("pageup", "pagedown"), "page", "one page up and down", Group.MOVE, _EVERYWHERE,
+           shown_keys="PgUp PgDn", by_widget=True, palette=False),
+    Action("detail", ("d", "enter"), "detail", "everything about the selected model", Group.VIEWS,
+           _TABLE, footer=1, shown_keys="Enter d", enabled=_needs_model,
+           opens=Place.MODEL, on_top=True),
+    Action("back", ("escape",), "back", "back to where you came from", Group.VIEWS,
+           _BELOW, footer=1, shown_keys="Esc"),
+    Action("config_text", ("y",), "config", "the running configuration as text", Group.VIEWS,
+           _WITH_MODEL - {Place.CONFIG}, footer=5, enabled=_needs_config,
+           opens=Place.CONFIG, on_top=True),
+    Action("view_overview", ("1",), "overview", "every model of every server", Group.VIEWS, _EVERYWHERE,
+           opens=Place.OVERVIEW),
+    Action("view_server", ("2",), "server", "the server: sources, launch, extensions, memory", Group.VIEWS,
+           _EVERYWHERE, footer=7, enabled=_needs_server,
+           opens=Place.SERVER),
+    Action("view_model", ("3",), "model", "the selected model", Group.VIEWS, _EVERYWHERE, enabled=_needs_model,
+           opens=Place.MODEL),
+    Action("view_config", ("4",), "config", "the configuration of the selected model", Group.VIEWS,
+           _EVERYWHERE, enabled=_needs_config,
+           opens=Place.CONFIG),
+    Action("view_events", ("5",), "events", "what happened: loads, reloads, restarts, failures", Group.VIEWS,
+           _EVERYWHERE, footer=8,
+           opens=Place.EVENTS),
+    Action("next_model", ("greater_than_sign",), "next", "the next model of the table", Group.VIEWS,
+           frozenset({Place.MODEL}), footer=6, shown_keys=">"),
+    Action("previous_model", ("less_than_sign",), "previous", "the model before", Group.VIEWS,
+           frozenset({Place.MODEL}), footer=6, shown_keys="<"),
+    Action("filter", ("slash",), "filter", "only rows that hold a text; ! in front: only rows that do not",
+           Group.TABLE, _TABLE, footer=4, shown_keys="/"),
+    Action("clear_filter", ("escape",), "all rows", "take the filter away", Group.TABLE, _TABLE,
+           shown_keys="Esc", enabled=lambda situation: "" if situation.filtered else "there is no filter"),
+    Action("sort", ("s", "f6"), "sort", "choose the column to sort by", Group.TABLE, _TABLE,
+           footer=3, shown_keys="s F6"),
+    Action("reverse_sort", ("S",), "reverse", "turn the order round", Group.TABLE, _TABLE, shown_keys="S"),
+    Action("mark", ("space",), "mark", "mark the row", Group.TABLE, _TABLE, shown_keys="Space"),
+    Action("search", ("slash",), "search", "find a text on this page; n and N go on", Group.TABLE, _TEXTS,
+           footer=3, shown_keys="/"),
+    Action("next_hit", ("n",), "next", "next hit of the search", Group.TABLE, _TEXTS, palette=False),
+    Action("previous_hit", ("N",), "previous", "previous hit of the search", Group.TABLE, _TEXTS, palette=False),
+    Action("traffic", ("b",), "traffic", "start or stop our own traffic to the selected model", Group.TRAFFIC,
+           _STEERING, footer=2, enabled=_may_load),
+    Action("traffic_less", ("left_square_bracket",), "less", "half the traffic", Group.TRAFFIC, _STEERING,
+           footer=6, shown_keys="[", enabled=_may_steer),
+    Action("traffic_more", ("right_square_bracket",), "more", "twice the traffic", Group.TRAFFIC, _STEERING,
+           footer=6, shown_keys="]", enabled=_may_steer),
+    Action("pause", ("p",), "pause", "hold the picture; reading goes on", Group.READING, _EVERYWHERE, footer=9),
+    Action("slower", ("plus",), "slower", "longer interval between readings", Group.READING, _EVERYWHERE,
+           shown_keys="+"),
+    Action("faster", ("minus",), "faster", "shorter interval between readings", Group.READING, _EVERYWHERE,
+           shown_keys="-"),
+    Action("read_now", ("ctrl+r", "f5"), "read now", "read every source at once", Group.READING, _EVERYWHERE,
+           shown_keys="^R F5"),
+    Action("help", ("question_mark", "f1"), "help", "this page", Group.TRITOP, _EVERYWHERE,
+           footer=1, shown_keys="? F1",
+           opens=Place.HELP, on_top=True),
+    Action("palette", ("colon", "ctrl+p"), "command", "every action and every model, by typing",
+           Group.TRITOP, _EVERYWHERE, shown_keys=": ^P", palette=False),
+    Action("theme", (), "theme", "choose the colours", Group.TRITOP, _EVERYWHERE, shown_keys="in :"),
+    Action("suspend", ("ctrl+z",), "suspend", "to the shell and back with fg", Group.TRITOP, _EVERYWHERE,
+           shown_keys="^Z", palette=False),
+    Action("quit", ("q",), "quit", "end tritop; what it started ends with it", Group.TRITOP, _EVERYWHERE,
+           footer=1, shown_keys="q ^C"),
+)  # fmt: skip
+"""Every action, in the order of the help."""
+
+
+def actions_in(place: Place) -> tuple[Action, ...]:
+    """Actions that a screen offers, those of every screen included; help has no screen below it."""
+    return tuple(action for action in ACTIONS if action.places & {place, Place.EVERYWHERE})
+
+
+def action_named(name: str) -> Action:
+    """The action of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _BY_NAME[name]
+
+
+_BY_NAME = {action.name: action for action in ACTIONS}
+
+
+def bindings_for(place: Place) -> list[BindingType]:
+    """Textual's bindings for the actions of one screen, or of the App for `Place.EVERYWHERE`."""
+    return [
+        Binding(key, f"do({action.name!r})", action.label, show=False, id=f"{place}.{action.name}.{key}")
+        for action in ACTIONS
+        if place in action.places and not action.by_widget
+        for key in action.keys
+    ]

@@ -1,0 +1,1 @@
+"""From Snapshots to rows, bars and lines: pure functions, no widget is touched here."""

@@ -1,0 +1,185 @@
+"""The lines on top: who is watched, how it is, how old the numbers are, and the GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tritop.model import Gpu, ModelState, Server, ServerState, Snapshot, SourceState
+from tui.draw import bar
+from tui.format import age_s, bytes_iec, clock, percent
+from tui.present.lines import Piece, one_line
+from tui.present.look import SERVER_TONES, Look
+from tui.widgets.lines import Line
+
+__all__ = ["Heading", "header_lines", "problem_lines"]
+
+SERVER_LINES_MOST = 4
+GPU_LINES_MOST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What the header says besides the Snapshot."""
+
+    title: str = ""
+    paused_s: float | None = None
+    """Age of the held picture while it is held."""
+    silent_s: float = 0.0
+    """Time since the last Snapshot came."""
+    read_only: bool = False
+    coarse_clock: bool = False
+    """The clock without its seconds, which saves a painted line each second on a slow link."""
+
+
+def data_age_s(server: Server) -> float | None:
+    """Age of the newest good answer of a server, `None` where there was none."""
+    ages = [source.age_s for source in server.sources if source.age_s is not None]
+    return min(ages, default=None)
+
+
+def header_lines(snapshot: Snapshot, heading: Heading, width: int, look: Look) -> list[Line]:
+    """One line for each server up to four, then one for the rest, then one for each GPU."""
+    servers = snapshot.servers
+    if not servers:
+        title = Piece(f"tritop {look.glyphs.cursor} {look.clean(heading.title, 40)}".rstrip(), "title")
+        return [one_line([title, Piece("waiting for the first reading", "dim", 1)], [], width)]
+    lines: list[Line] = []
+    shown = servers if len(servers) <= SERVER_LINES_MOST else servers[: SERVER_LINES_MOST - 1]
+    for number, server in enumerate(shown):
+        lines.append(_server_line(snapshot, server, number, width, look=look, heading=heading))
+    if len(shown) < len(servers):
+        lines.append(_rest_line(servers[len(shown) :], look))
+    return lines + gpu_lines(snapshot, width, look)
+
+
+def _server_line(snapshot: Snapshot, server: Server, number: int, width: int, *, look: Look, heading: Heading) -> Line:
+    first = number == 0
+    signs = look.glyphs
+    state_tone = SERVER_TONES.get(server.state, "error")
+    age = data_age_s(server)
+    stale = age is not None and age > 3 * snapshot.interval_s
+    name = look.clean(server.name, 40)
+    title = look.clean(heading.title, 30)
+    lead = f"tritop {signs.cursor} " if first else " " * len(f"tritop {signs.cursor} ")
+    shown = f"{title}: {name}" if first and title and title != name else name
+    word = str(server.state).replace("_", " ")
+    left = [
+        Piece(lead.rstrip() if first else lead[:-1], "dim", 7),
+        Piece(shown, "title"),
+        Piece(f"{signs.of_server(server.state)} {word}", state_tone),
+        Piece(models_text(server), "", 4),
+        Piece(f"triton {look.clean(server.version, 16)}" if server.version else "", "", 6),
+        Piece(str(server.control_mode) if server.version else "", "dim", 9),
+        Piece("read-only" if server.read_only or heading.read_only else "", "warn", 5),
+        Piece(_age_text(snapshot, age, first, look), "warn" if stale else "dim", 2 if stale else 8),
+    ]
+    return one_line(left, _right_end(snapshot, heading, look) if first else [], width)
+
+
+def _age_text(snapshot: Snapshot, age: float | None, first: bool, look: Look) -> str:
+    every = f"every {snapshot.interval_s:g} s" if first else ""
+    read = f"read {age_s(age)} ago" if age is not None else "not read yet"
+    return look.joined((every, read))
+
+
+def _right_end(snapshot: Snapshot, heading: Heading, look: Look) -> list[Piece]:
+    pieces: list[Piece] = []
+    if heading.silent_s > max(3.0, 3 * snapshot.interval_s):
+        pieces.append(Piece(f"nothing new for {age_s(heading.silent_s)}", "error"))
+    if heading.paused_s is not None:
+        held = f" {age_s(heading.paused_s)} old" if heading.paused_s >= 1 else ""
+        pieces.append(Piece(f"{look.glyphs.paused} PAUSED{held}", "accent", 1))
+    time = clock(snapshot.at)
+    pieces.append(Piece(time[:-3] if heading.coarse_clock else time, "", 3))
+    return pieces
+
+
+def models_text(server: Server) -> str:
+    """`5 models`, with those that are loading or failed named."""
+    if not server.models:
+        return "no models" if server.state is ServerState.READY else ""
+    names = {model.name for model in server.models}
+    text = f"{len(names)} model{'s' if len(names) != 1 else ''}"
+    for state, word in ((ModelState.FAILED, "failed"), (ModelState.LOADING, "loading")):
+        number = sum(model.state is state for model in server.models)
+        if number:
+            text += f", {number} {word}"
+    return text
+
+
+def _rest_line(servers: tuple[Server, ...], look: Look) -> Line:
+    states: dict[ServerState, int] = {}
+    for server in servers:
+        states[server.state] = states.get(server.state, 0) + 1
+    spans: list[tuple[str, str]] = [(f"         and {len(servers)} more:", "dim")]
+    for state, number in states.items():
+        spans.append((f"  {look.glyphs.of_server(state)} {number} {state}", SERVER_TONES.get(state, "error")))
+    return tuple(spans)
+
+
+def gpu_lines(snapshot: Snapshot, width: int, look: Look) -> list[Line]:
+    """One line for each GPU, at most four."""
+    shown = snapshot.gpus[:GPU_LINES_MOST]
+    lines = [_gpu_line(gpu, number, width, look) for number, gpu in enumerate(shown)]
+    if len(snapshot.gpus) > len(shown):
+        lines.append(((f"and {len(snapshot.gpus) - len(shown)} more GPUs in the server view", "dim"),))
+    return lines
+
+
+def gpu_name(gpu: Gpu, number: int) -> str:
+    """`GPU0`; where the index is unknown, the place in the list stands for it."""
+    return f"GPU{gpu.index if gpu.index is not None else number}"
+
+
+def _gpu_line(gpu: Gpu, number: int, width: int, look: Look) -> Line:
+    memory = gpu.used_bytes / gpu.total_bytes if gpu.used_bytes is not None and gpu.total_bytes else None
+    signs = look.glyphs
+    gauge = 16 if width >= 120 else 8
+    degree = "" if look.ascii else "°"
+    power = "" if gpu.power_w is None else f"{gpu.power_w:.0f}"
+    if power and gpu.power_limit_w:
+        power += f"/{gpu.power_limit_w:.0f}"
+    busy_tone = look.tone_above(gpu.utilization_ratio, look.thresholds.gpu_utilization_ratio)
+    memory_tone = look.tone_above(memory, look.thresholds.gpu_memory_ratio)
+
+    def drawn(ratio: float | None) -> str:
+        return f"{signs.bar_left}{bar(ratio, gauge, ascii=look.ascii)}{signs.bar_right}"
+
+    pieces = [
+        Piece(gpu_name(gpu, number), "title"),
+        Piece(look.clean(gpu.name.removeprefix("NVIDIA "), 20), "", 8),
+        Piece(f"{percent(gpu.utilization_ratio):>4} {drawn(gpu.utilization_ratio)}", busy_tone),
+        Piece(f"mem {bytes_iec(gpu.used_bytes)} of {bytes_iec(gpu.total_bytes)}", memory_tone, 1),
+        Piece(drawn(memory), memory_tone, 6),
+        Piece(f"{power} W" if power else "", "", 3),
+        Piece("" if gpu.temperature_c is None else f"{gpu.temperature_c:.0f} {degree}C", "", 4),
+        Piece("" if gpu.sm_clock_mhz is None else f"{gpu.sm_clock_mhz} MHz", "", 7),
+        Piece("throttled: " + ", ".join(gpu.throttle_reasons) if gpu.throttle_reasons else "", "warn", 2),
+        Piece(look.clean(gpu.fault, 80), "error", 2),
+    ]  # fmt: skip
+    return one_line(pieces, [], width)
+
+
+def problem_lines(snapshot: Snapshot, width: int, look: Look, most: int) -> list[Line]:
+    """One sentence for each source that has a fault on a server that otherwise answers.
+
+    A server that does not answer at all has a panel of its own (`tui.present.trouble`).
+    """
+    lines: list[Line] = []
+    for server in snapshot.servers:
+        if server.state not in (ServerState.READY, ServerState.NOT_READY):
+            continue
+        who = f"{look.clean(server.name, 30)}: " if len(snapshot.servers) > 1 else ""
+        for source in server.sources:
+            fault = source.fault
+            if fault is None:
+                continue
+            tone = "dim" if source.state is SourceState.OFF else "warn"
+            sign = look.glyphs.unloaded if source.state is SourceState.OFF else look.glyphs.stale
+            age = f"; its numbers are {age_s(source.age_s)} old" if source.age_s is not None else ""
+            said = look.clean(f"{fault.sentence} {fault.advice}".strip(), 300)
+            lines.append(((f"{sign} {who}{source.name} {fault.title}{age}. {said}", tone),))
+        if server.counters_frozen:
+            text = f"{look.glyphs.stale} {who}counters stand still (counter_latencies=false): numbers from statistics"
+            lines.append(((text, "dim"),))
+    return lines[:most]

@@ -1,0 +1,76 @@
+"""How the lines of the overview are shared out between its parts; pure arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["OverviewHeights", "divide_overview", "panel_widths"]
+
+PANE_LEAST = 8
+"""A rule and two charts of three lines, or a spectrum of five batch sizes with its title."""
+PANE_MOST = 24
+TROUBLE_LEAST = 4
+TABLE_LEAST = 4
+"""Head and three models."""
+EVENTS_LEAST = 4
+EVENTS_MOST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewHeights:
+    """Lines of each part of the overview; 0 is not shown."""
+
+    header: int
+    table: int
+    pane: int
+    events: int
+    footer: int
+
+
+def divide_overview(height: int, *, header: int, rows: int, trouble: int = 0, events: int = 0) -> OverviewHeights:
+    """Share out the lines of a terminal.
+
+    The table comes first, until it has room for every row; the pane takes what is left up to
+    its own bound, and what then remains shows the last events.
+
+    Args:
+        height: lines of the terminal.
+        header: lines that the header wants.
+        rows: rows of the table without its head.
+        trouble: lines that the panel of a server in trouble wants; 0 where there is none. It
+            replaces the model's pane and is wanted more than rows of the table.
+        events: events that could be shown.
+    """
+    header = min(header, max(1, height // 4))
+    footer = 1 if height >= 8 else 0
+    left = max(1, height - header - footer)
+    wanted_rows = rows + 1
+    if trouble:
+        pane = min(max(TROUBLE_LEAST, trouble), max(0, left - min(wanted_rows, TABLE_LEAST)))
+        table = left - pane
+        if table > wanted_rows and pane < trouble:
+            table = wanted_rows
+            pane = left - table
+        return OverviewHeights(header, table, pane if pane >= 2 else 0, 0, footer)
+    spare = left - max(TABLE_LEAST, wanted_rows)
+    if spare < PANE_LEAST:
+        pane = min(PANE_LEAST + 2, left // 2) if left // 2 >= PANE_LEAST else 0
+        return OverviewHeights(header, left - pane, pane, 0, footer)
+    pane = min(PANE_MOST, spare)
+    rest = spare - pane
+    shown_events = min(events + 1, EVENTS_MOST, rest) if rest >= EVENTS_LEAST and events else 0
+    return OverviewHeights(header, left - pane - shown_events, pane, shown_events, footer)
+
+
+def panel_widths(width: int) -> tuple[int, ...]:
+    """Widths of the panels beside each other in the model's pane, at most three.
+
+    Charts, stages and batch sizes; without the charts where there is no room for them.
+    """
+    if width >= 116:
+        charts = width * 2 // 5
+        stages = (width - charts) * 9 // 20
+        return (charts, stages, width - charts - stages)
+    if width >= 64:
+        return (0, width // 2, width - width // 2)
+    return (0, width, 0)

@@ -1,0 +1,153 @@
+"""What every screen has: the header, the footer, the actions that work everywhere, and painting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, getters
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tritop.model import ModelVersion, Server
+from tritop.operation import ReadNow, SetInterval
+from tui.desk import Desk
+from tui.keys import Place
+from tui.present.footer import footer_line
+from tui.present.header import Heading, header_lines
+from tui.present.interval import next_interval
+from tui.present.traffic import traffic_of
+from tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from tui.app import TritopApp
+
+__all__ = ["SnapshotScreen"]
+
+
+class SnapshotScreen(Screen[None]):
+    """A screen that shows the Snapshot in view between the header and the footer."""
+
+    place: ClassVar[Place] = Place.EVERYWHERE
+    header_share: ClassVar[int] = 4
+    """The header takes at most this part of the height."""
+
+    header = getters.query_one("#header", Lines)
+    footer = getters.query_one("#footer", Lines)
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+
+    @property
+    def tritop(self) -> TritopApp:
+        """The App, by its own type."""
+        from tui.app import TritopApp
+
+        assert isinstance(self.app, TritopApp)
+        return self.app
+
+    def compose(self) -> ComposeResult:
+        """Header, body, footer."""
+        ascii = self.desk.settings.ascii
+        yield Lines(id="header", ascii=ascii)
+        yield from self.compose_body()
+        yield Lines(id="footer", ascii=ascii)
+
+    def compose_body(self) -> Iterable[Widget]:
+        """The widgets between header and footer."""
+        return ()
+
+    def show_body(self) -> None:
+        """Paint the Snapshot in view between header and footer."""
+
+    def show(self) -> None:
+        """Paint the Snapshot in view; the widgets repaint only what changed."""
+        if not self.is_mounted or self.size.width == 0:
+            return
+        self.show_header()
+        self.show_body()
+        self.show_footer()
+
+    def header_height(self) -> int:
+        """Lines that the header may take."""
+        return max(1, self.size.height // self.header_share)
+
+    def show_header(self) -> None:
+        """Paint the header, which goes on counting while the picture is held."""
+        desk = self.desk
+        heading = Heading(
+            title=desk.settings.title,
+            paused_s=desk.held_s,
+            silent_s=desk.silent_s,
+            read_only=desk.settings.read_only,
+            coarse_clock=desk.settings.low_bandwidth,
+        )
+        lines = header_lines(desk.shown, heading, self.size.width, desk.look)
+        self.header.show(lines[: self.header_height()])
+
+    def show_footer(self) -> None:
+        """Paint the keys that are valid now."""
+        self.footer.display = self.size.height >= 8
+        if self.footer.display:
+            self.footer.show([footer_line(self.place, self.desk.situation(), self.size.width)])
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what came while another screen was in front."""
+        self.call_after_refresh(self.show)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Paint for the new size."""
+        self.call_after_refresh(self.show)
+
+    def action_do(self, name: str) -> None:
+        """Bound to every key of the action table."""
+        self.tritop.perform(name)
+
+    def targets(self) -> list[tuple[Server, ModelVersion]]:
+        """What an action is for: the selected model version."""
+        server, model = self.desk.subject()
+        return [(server, model)] if server is not None and model is not None else []
+
+    def do_back(self) -> None:
+        """Return to the screen below."""
+        self.tritop.close_view()
+
+    def do_pause(self) -> None:
+        """Hold the picture, or show the newest again."""
+        self.desk.toggle_pause()
+        self.show()
+
+    def do_slower(self) -> None:
+        """Longer interval."""
+        self.desk.submit(SetInterval(next_interval(self.desk.latest.interval_s, longer=True)))
+
+    def do_faster(self) -> None:
+        """Shorter interval."""
+        self.desk.submit(SetInterval(next_interval(self.desk.latest.interval_s, longer=False)))
+
+    def do_read_now(self) -> None:
+        """Read every source at once."""
+        self.desk.submit(ReadNow())
+
+    def do_traffic(self) -> None:
+        """Start or stop our traffic to the selected models."""
+        for server, model in self.targets():
+            traffic = traffic_of(self.desk.shown, server.name, model)
+            self.desk.submit(self.desk.knob.toggle(server, model, traffic))
+
+    def do_traffic_less(self) -> None:
+        """Half the traffic."""
+        self._step_traffic(up=False)
+
+    def do_traffic_more(self) -> None:
+        """Twice the traffic."""
+        self._step_traffic(up=True)
+
+    def _step_traffic(self, up: bool) -> None:
+        for server, model in self.targets():
+            traffic = traffic_of(self.desk.shown, server.name, model)
+            operation = self.desk.knob.step(server, model, traffic, up)
+            if operation is not None:
+                self.desk.submit(operation)

@@ -1,0 +1,29 @@
+"""The ledger: everything that happened, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from tui.keys import Place, bindings_for
+from tui.present.events import event_line
+from tui.screens.pages import TextScreen
+from tui.widgets.lines import Line
+
+__all__ = ["EventsScreen"]
+
+
+class EventsScreen(TextScreen):
+    """Loads, reloads, restarts, failures and what the operator did."""
+
+    place = Place.EVENTS
+    empty = "nothing has happened yet"
+    BINDINGS: ClassVar[list[BindingType]] = bindings_for(Place.EVENTS)
+
+    def page(self, width: int) -> Sequence[Line]:
+        """One line for each event."""
+        snapshot = self.desk.shown
+        several = len(snapshot.servers) > 1
+        return [event_line(event, self.desk.look, several) for event in reversed(snapshot.events)]

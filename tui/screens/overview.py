@@ -1,0 +1,216 @@
+"""The overview: every model of every server in a table, and the selected one below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import getters, on
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from tritop.model import ModelVersion, Server
+from tui.desk import Desk
+from tui.keys import Place, bindings_for
+from tui.present.charts import trend_text
+from tui.present.events import event_lines
+from tui.present.filtering import FALLING_FIRST, SORT_VALUES, Order, Subject, keep, ordered
+from tui.present.header import problem_lines
+from tui.present.layout import OverviewHeights, divide_overview
+from tui.present.table import TREND_WIDTH, RowMaker, columns_for, subjects_of
+from tui.present.traffic import traffic_of
+from tui.present.trouble import table_empty_text, trouble_lines, troubled
+from tui.screens.base import SnapshotScreen
+from tui.screens.dialogs import ChoiceDialog
+from tui.screens.filter_line import FilterLine
+from tui.screens.model_pane import ModelPane
+from tui.widgets.line_table import Column, LineTable
+from tui.widgets.lines import Lines
+
+__all__ = ["OverviewScreen"]
+
+PROBLEMS_MOST = 3
+
+
+class OverviewScreen(SnapshotScreen):
+    """The screen that everything starts from."""
+
+    place = Place.OVERVIEW
+    BINDINGS: ClassVar[list[BindingType]] = bindings_for(Place.OVERVIEW)
+
+    problems = getters.query_one("#problems", Lines)
+    table = getters.query_one("#table", LineTable)
+    pane = getters.query_one("#pane", ModelPane)
+    trouble = getters.query_one("#trouble", Lines)
+    events = getters.query_one("#events", Lines)
+    filter_line = getters.query_one("#filter", FilterLine)
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._rows = RowMaker(desk.look, self._trend)
+        self._columns: tuple[Column, ...] = ()
+        self._subjects: list[Subject] = []
+
+    def compose_body(self) -> Iterable[Widget]:
+        """Problems, table, pane or panel, events; the filter line lies over the footer."""
+        ascii = self.desk.settings.ascii
+        yield Lines(id="problems", ascii=ascii)
+        yield LineTable((), id="table", ascii=ascii)
+        yield ModelPane(self.desk, id="pane")
+        yield Lines(id="trouble", ascii=ascii)
+        yield Lines(id="events", ascii=ascii)
+        yield FilterLine(id="filter")
+
+    def on_mount(self) -> None:
+        """The table has the keys."""
+        self.table.focus()
+
+    def show_body(self) -> None:
+        """Paint table, pane and panels."""
+        snapshot, desk = self.desk.shown, self.desk
+        width = self.size.width
+        self._show_columns()
+        subjects = subjects_of(snapshot)
+        self._subjects = ordered(keep(subjects, desk.needle), desk.order)
+        self.filter_line.show_count(len(self._subjects), len(subjects))
+        self.table.set_empty(table_empty_text(snapshot, desk.needle))
+        self.table.show(self._rows.rows(self._subjects, self._columns, snapshot))
+        self._follow_selection()
+        problems = problem_lines(snapshot, width, desk.look, min(PROBLEMS_MOST, self.size.height // 8))
+        self.problems.display = bool(problems)
+        self.problems.show(problems)
+        self._show_lower(len(problems))
+
+    def _show_columns(self) -> None:
+        desk = self.desk
+        columns = columns_for(desk.shown, desk.look, self.size.width, desk.settings.columns)
+        if columns != self._columns:
+            self._columns = columns
+            self.table.set_columns(columns)
+        self.table.show_sort(desk.order.column, desk.order.descending)
+
+    def _follow_selection(self) -> None:
+        """Keep the cursor on the selected row, or let the table choose when that row is gone."""
+        desk = self.desk
+        if desk.selection is not None and self.table.cursor_key != desk.selection:
+            self.table.move_to(desk.selection)
+        key = self.table.cursor_key
+        if isinstance(key, tuple):
+            desk.selection = key
+
+    def _show_lower(self, problems: int) -> None:
+        """The pane of the selected model, or the panel of a server in trouble, and the last events."""
+        desk, snapshot = self.desk, self.desk.shown
+        server, model = desk.subject()
+        sick = troubled(snapshot, server)
+        width, height = self.size
+        panel = trouble_lines(sick, snapshot.at, width - 2, desk.look) if sick is not None else []
+        header = min(self.header_height(), max(1, len(snapshot.servers)) + len(snapshot.gpus)) + problems
+        heights = divide_overview(
+            height,
+            header=header,
+            rows=len(self._subjects),
+            trouble=len(panel) + 1 if panel else 0,
+            events=len(snapshot.events),
+        )
+        self._resize(heights, bool(panel))
+        if panel and sick is not None:
+            self.trouble.show(trouble_lines(sick, snapshot.at, width - 2, desk.look, heights.pane - 1))
+        elif heights.pane and server is not None and model is not None:
+            traffic = traffic_of(snapshot, server.name, model)
+            self.pane.show(server, model, traffic, width, heights.pane)
+        if heights.events:
+            self.events.show(event_lines(snapshot, width, heights.events, desk.look))
+
+    def _resize(self, heights: OverviewHeights, trouble: bool) -> None:
+        """Give the parts their heights; set only where they change, for each set lays out again."""
+        _, model = self.desk.subject()
+        parts: tuple[tuple[Widget, int], ...] = (
+            (self.pane, heights.pane if not trouble and model is not None else 0),
+            (self.trouble, heights.pane if trouble else 0),
+            (self.events, heights.events),
+        )
+        for widget, lines in parts:
+            widget.display = lines > 0
+            if lines and (widget.styles.height is None or widget.styles.height.value != lines):
+                widget.styles.height = lines
+
+    def _trend(self, server: str, model: ModelVersion) -> str:
+        snapshot = self.desk.shown
+        values = self.desk.series(server, model, "requests_per_s")
+        return trend_text(values, snapshot.seq, snapshot.interval_s, TREND_WIDTH, ascii=self.desk.look.ascii)
+
+    @on(LineTable.CursorMoved, "#table")
+    def _cursor_moved(self, event: LineTable.CursorMoved) -> None:
+        if isinstance(event.key, tuple) and event.key != self.desk.selection:
+            self.desk.selection = event.key
+            self._show_lower(len(self._problem_count()))
+            self.show_footer()
+
+    def _problem_count(self) -> range:
+        return range(self.problems.size.height if self.problems.display else 0)
+
+    @on(LineTable.Chosen, "#table")
+    def _chosen(self, event: LineTable.Chosen) -> None:
+        _, model = self.desk.subject()
+        self.tritop.perform("detail" if model is not None else "view_server")
+
+    @on(LineTable.HeaderClicked, "#table")
+    def _header_clicked(self, event: LineTable.HeaderClicked) -> None:
+        self._sort_by(event.column)
+
+    def _sort_by(self, column: str) -> None:
+        """Sort by a column; the same column again turns the order round."""
+        if column not in SORT_VALUES:
+            return
+        order = self.desk.order
+        descending = not order.descending if column == order.column else column in FALLING_FIRST
+        self.desk.order = Order(column, descending)
+        self.show()
+
+    def do_sort(self) -> None:
+        """Choose the column to sort by."""
+        choices = [("", "as the server lists them")]
+        choices += [(column.key, column.title) for column in self._columns if column.key in SORT_VALUES]
+
+        def chosen(key: str | None) -> None:
+            if key == "":
+                self.desk.order = Order()
+                self.show()
+            elif key is not None:
+                self._sort_by(key)
+
+        self.app.push_screen(ChoiceDialog("Sort by", choices, self.desk.order.column), chosen)
+
+    def do_reverse_sort(self) -> None:
+        """Turn the order round."""
+        order = self.desk.order
+        self.desk.order = Order(order.column, not order.descending)
+        self.show()
+
+    def do_mark(self) -> None:
+        """Mark the row; what is marked is what an action is for."""
+        self.table.toggle_mark()
+
+    def targets(self) -> list[tuple[Server, ModelVersion]]:
+        """What an action is for: the marked rows, or the selected one."""
+        marked = self.table.marked
+        found = [(each.server, each.model) for each in self._subjects if each.model is not None and each.key in marked]
+        return found or super().targets()
+
+    def do_filter(self) -> None:
+        """Type a filter; it works while it is typed."""
+        self.filter_line.open(self.desk.needle)
+
+    def do_clear_filter(self) -> None:
+        """Show every row."""
+        self.filter_line.close("")
+
+    @on(FilterLine.Changed)
+    def _filter_changed(self, event: FilterLine.Changed) -> None:
+        self.desk.needle = event.needle
+        self.show()
+
+    @on(FilterLine.Closed)
+    def _filter_closed(self, event: FilterLine.Closed) -> None:
+        self.table.focus()
