@@ -88,7 +88,7 @@ class LinesView(ScrollView, can_focus=True, inherit_bindings=False):
         self.ascii = ascii
         self.follow = follow
         self._empty = empty
-        self._given: tuple[Line, ...] = ()
+        self._given = self._empty_lines()
         self._needle = ""
         self._matches: tuple[int, ...] = ()
 

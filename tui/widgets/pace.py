@@ -8,11 +8,12 @@ comes near that bound.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from textual.app import App
 
 
-def terminal_backlog(app: App[object]) -> int:
+def terminal_backlog(app: App[Any]) -> int:
     """Writes that wait for the terminal, 0 where the driver does not queue.
 
     The queue is private to Textual (`drivers/_writer_thread.py`), so every step may be missing.
