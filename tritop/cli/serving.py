@@ -115,8 +115,8 @@ def print_once(snapshot: Snapshot | None, *, as_table: bool, judge: Callable[[Sn
         sys.stderr.write(snapshot.bug)
         return 1
     print(rates_table(snapshot) if as_table else as_json(snapshot_document(snapshot)), flush=True)
-    for server, fault in faults_of(snapshot):
-        complain(f"{server}: {fault.sentence}", fault.advice)
+    for sentence, advice in faults_of(snapshot):
+        complain(sentence, advice)
     return (judge or exit_code)(snapshot)
 
 

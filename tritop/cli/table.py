@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tritop.cli.text import aligned, microseconds, number, printable, rate, ratio
-from tritop.model import Fault, ModelVersion, Scheduling, Server, Snapshot, SourceState
+from tritop.model import ModelVersion, Scheduling, Server, Snapshot, SourceState
 
 RATES_HEADING = (
     ("MODEL", False),
@@ -52,24 +52,33 @@ def models_table(snapshot: Snapshot) -> str:
 def server_line(server: Server) -> str:
     """Name, address, version, control mode and state of a server."""
     version = f"triton {server.version}" if server.version else "version unknown"
-    parts = (server.name, server.endpoint, version, f"control mode {server.control_mode}", server.state)
-    return "  ".join(printable(part) for part in parts)
+    parts = (server.name, server.endpoint, version, f"control mode {server.control_mode}", server.state.value)
+    return "  ".join(printable(part) for part in dict.fromkeys(parts))
 
 
-def faults_of(snapshot: Snapshot) -> Iterator[tuple[str, Fault]]:
-    """(server, fault) for every source that could not be read and is not simply switched off."""
+def faults_of(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """(sentence, advice) for every source that could not be read and is not simply switched off."""
     for server in snapshot.servers:
         for source in server.sources:
-            if source.fault is not None and source.state is not SourceState.OFF:
-                yield server.name, source.fault
+            fault = source.fault
+            if fault is not None and source.state is not SourceState.OFF:
+                named = server.name in fault.sentence
+                yield fault.sentence if named else f"{server.name}: {fault.sentence}", fault.advice
 
 
 def why(model: ModelVersion) -> str:
     """The verdict on a model with the two strongest of its numbers, or the reason of its state."""
     if model.verdict is None:
-        return printable(model.reason)
+        return _first_line(model.reason)
     evidence = ", ".join(f"{name} {value:.3g}" for name, value in model.verdict.evidence[:2])
-    return printable(f"{model.verdict.kind}: {evidence or model.verdict.text or model.reason}".rstrip(": "))
+    words = evidence or _first_line(model.verdict.text or model.reason)
+    return f"{model.verdict.kind}: {words}" if words else model.verdict.kind.value
+
+
+def _first_line(text: str) -> str:
+    """The first line with anything in it, harmless, with a mark where more follow; `--json` has them all."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return printable(lines[0].strip()) + (" ..." if len(lines) > 1 else "") if lines else ""
 
 
 def _block(server: Server, heading: str, columns: tuple[tuple[str, bool], ...], rows: list[tuple[str, ...]]) -> str:
@@ -110,7 +119,7 @@ def _model_row(model: ModelVersion) -> tuple[str, ...]:
         printable(config.backend or config.platform) if config else "--",
         _batching(model),
         number(config.instances if config else None),
-        printable(model.reason),
+        _first_line(model.reason),
     )
 
 

@@ -18,12 +18,10 @@ def printable(text: str) -> str:
 def _visible(character: str) -> str:
     if character == "\n":
         return " ↵ "
-    if character == "\t":
+    if character.isspace():
         return " "
-    # Cc control, Cf format (bidi overrides, zero width), Cs surrogates, Zl and Zp line separators.
-    return (
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") else character
-    )
+    # What is not printable: controls, escapes, bidi overrides, zero width, surrogates, unassigned.
+    return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
 
 
 def cells(text: str) -> int:
@@ -60,6 +58,8 @@ def rate(per_s: float | None) -> str:
         return UNKNOWN
     if per_s >= 100_000:
         return f"{per_s / 1000:.0f}k"
+    if 0 < per_s < 0.05:
+        return "<0.1"
     return f"{per_s:.1f}" if per_s else "0"
 
 

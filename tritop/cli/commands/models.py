@@ -57,8 +57,8 @@ def _print(snapshot: Snapshot, *, as_table: bool) -> int:
     else:
         servers = [_server(server, [model_document(model) for model in server.models]) for server in snapshot.servers]
         print(as_json({"at": iso8601(snapshot.at), "servers": servers}))
-    for server, fault in faults_of(snapshot):
-        complain(f"{server}: {fault.sentence}", fault.advice)
+    for sentence, advice in faults_of(snapshot):
+        complain(sentence, advice)
     return exit_code(snapshot)
 
 
