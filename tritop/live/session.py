@@ -133,13 +133,14 @@ class LiveSession:
     async def _rounds(self) -> None:
         """One round per interval, on a grid, so that a slow round does not shift those after it."""
         scheduled_at = self._monotonic()
+        early_s: float | None = None
         while not self._stopping.is_set():
-            first = self._state is None
+            early = early_s is not None
+            early_s = self._first_interval_s if self._state is None else None
             try:
-                await self._round()
+                await self._round(now=early)
             except Exception:  # noqa: BLE001  the one supervising loop: a bug must show, not end supervision
                 self._deliver_bug(traceback.format_exc())
-            early_s = self._first_interval_s if first else None
             scheduled_at = await self._sleep_after(scheduled_at, early_s)
 
     async def _sleep_after(self, scheduled_at: float, early_s: float | None) -> float:
@@ -162,8 +163,9 @@ class LiveSession:
             if self._operations.statuses() != self._published_operations:
                 self._publish()
 
-    async def _round(self) -> None:
-        now, self._read_all_now = self._read_all_now, False
+    async def _round(self, *, now: bool) -> None:
+        """Read what is due, or every source if `now` or the operator says so, and publish."""
+        now, self._read_all_now = now or self._read_all_now, False
         reads = [feed.pulse(self._interval_s, now=now) for watched in self._watched for feed in watched.feeds]
         under_way = [read for read in reads if read is not None]
         if under_way:
