@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tritop.errors import RuntimeFailure
+from tritop.runtimes.guardian import remove_folders, remove_shared_memory
 
 _SCRIPT = Path(__file__).with_name("guardian.py")
 _KILL_LIMIT_S = 10.0
@@ -45,8 +45,10 @@ class Order:
     """Bound on the log file; one predecessor of the same size is kept beside it as `.1`."""
     shm_prefix: str
     """Regions in /dev/shm that begin with it belong to the process."""
-    folders: tuple[Path, ...]
-    """Removed at the end; the process runs in the first."""
+    folder: Path
+    """The process runs in it, and it is removed at the end."""
+    leftovers: tuple[Path, ...] = ()
+    """More folders that are removed at the end."""
 
     def line(self) -> bytes:
         """The order as the guardian reads it."""
@@ -56,7 +58,8 @@ class Order:
             "log_path": str(self.log_path),
             "log_bytes": self.log_bytes,
             "shm_prefix": self.shm_prefix,
-            "folders": [str(folder) for folder in self.folders],
+            "folder": str(self.folder),
+            "leftovers": [str(folder) for folder in self.leftovers],
         }
         return json.dumps(order).encode() + b"\n"
 
@@ -64,10 +67,11 @@ class Order:
 class GuardedProcess:
     """A process with its guardian. Made by `spawn`; every one must be closed or killed."""
 
-    def __init__(self, guardian: subprocess.Popen[bytes], channel: socket.socket, folders: tuple[Path, ...]) -> None:
+    def __init__(self, guardian: subprocess.Popen[bytes], channel: socket.socket, order: Order) -> None:
         self._guardian = guardian
         self._channel = channel
-        self._folders = folders
+        self._order = order
+        self._leftovers = order.leftovers
         self._received = b""
         self.pid = 0
 
@@ -80,16 +84,21 @@ class GuardedProcess:
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            guardian = subprocess.Popen(  # noqa: ASYNC220  takes a few ms, and `kill` needs a process without a loop
-                [sys.executable, "-I", "-S", str(_SCRIPT)],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-            )
+            try:
+                guardian = subprocess.Popen(  # noqa: ASYNC220  takes a few ms, and `kill` needs no loop
+                    [sys.executable, "-I", "-S", str(_SCRIPT)],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    cwd="/",
+                )
+            except OSError as error:
+                ours.close()
+                remove_folders([str(order.folder)])
+                raise RuntimeFailure(f"cannot start a process: {error}.") from error
         ours.setblocking(False)
-        process = cls(guardian, ours, order.folders)
+        process = cls(guardian, ours, order)
         try:
             await asyncio.get_running_loop().sock_sendall(ours, order.line())
             message = await process._message()
@@ -130,11 +139,19 @@ class GuardedProcess:
 
     def ask_to_stop(self, grace_s: float) -> None:
         """SIGTERM now, SIGKILL to all that is left after `grace_s` seconds."""
+        self._tell({"stop": grace_s})
+
+    def keep_leftovers(self) -> None:
+        """Have the leftovers stay, because another process goes on with them."""
+        self._leftovers = ()
+        self._tell({"leftovers": []})
+
+    def _tell(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
-            self._channel.send(json.dumps({"stop": grace_s}).encode() + b"\n")
+            self._channel.send(json.dumps(message).encode() + b"\n")
 
     async def close(self) -> None:
-        """Let go: what still runs is killed, and the folders are removed."""
+        """Let go: what still runs is killed, the folder and the leftovers are removed."""
         self._hang_up()
         await asyncio.to_thread(self._finish)
         self._channel.close()
@@ -162,5 +179,5 @@ class GuardedProcess:
         if self.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-        for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)
+        remove_shared_memory(self._order.shm_prefix)
+        remove_folders([str(folder) for folder in (self._order.folder, *self._leftovers)])

@@ -13,13 +13,13 @@ forked and is not inherited by the Python-backend stubs. The guardian
 
 Its standard input is a stream socket to tritop, with one JSON object in each line:
 
-* from tritop first `{"command", "environment", "log_path", "log_bytes", "shm_prefix", "folders"}`;
-  the server runs in the first of the folders, and all of them are removed at the end;
+* from tritop first `{"command", "environment", "log_path", "log_bytes", "shm_prefix", "folder",
+  "leftovers"}`; the server runs in `folder`, and this and the leftovers are removed at the end;
 * to tritop `{"pid"}` or `{"failed": text}`;
-* from tritop at any time `{"stop": grace_s}`;
+* from tritop at any time `{"stop": grace_s}`, or `{"leftovers": []}` where others are to go;
 * to tritop `{"exit_code", "killed", "dropped_log_bytes"}`; a negative exit code is a signal.
 
-Then it waits for the end of the connection, so that the folders stay readable until tritop lets go.
+Then it waits for the end of the connection, so that the folder stays readable until tritop lets go.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Guardian:
             self._child = subprocess.Popen(
                 self._order["command"],
                 env=self._order["environment"],
-                cwd=self._order["folders"][0],
+                cwd=self._order["folder"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -249,7 +249,10 @@ class Guardian:
             return
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
-            self._stop(float(json.loads(line)["stop"]))
+            message = json.loads(line)
+            if "stop" in message:
+                self._stop(float(message["stop"]))
+            self._order["leftovers"] = message.get("leftovers", self._order["leftovers"])
 
     def _lose(self) -> None:
         """Tritop is gone: nobody is left to wait for a graceful end."""
@@ -313,7 +316,7 @@ def main() -> int:
     finally:
         end_descendants()
         remove_shared_memory(order["shm_prefix"])
-        remove_folders(order["folders"])
+        remove_folders([order["folder"], *order["leftovers"]])
     return 0
 
 

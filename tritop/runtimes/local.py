@@ -12,88 +12,53 @@ them run side by side.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import random
 import shlex
-import socket
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import grpc
 import grpc.aio
 
-from tritop.endpoint import Endpoint
+from tritop.endpoint import Endpoint, Tls
 from tritop.errors import RuntimeFailure
 from tritop.model import Launch
 from tritop.protocol import open_channel, service_pb2, service_pb2_grpc
 from tritop.runtimes.embedded import EmbeddedTriton, find_embedded_triton
 from tritop.runtimes.guarded import Ending, GuardedProcess, Order
+from tritop.runtimes.guardian import remove_folders
+from tritop.runtimes.ports import HOST, Ports, free_ports, listening_ports
 from tritop.runtimes.server_log import ServerLog, explain_exit, port_in_use
 
-HOST = "127.0.0.1"
 _LOG_BYTES = 16 * 1024 * 1024
 _SHM_BYTES = 1024 * 1024
 """Shared memory of one Python-backend instance at its start; it grows by as much."""
 _PORT_ATTEMPTS = 5
 _POLL_S = 0.05
 _EXIT_TIMEOUT_S = 5
-_TCP_LISTEN = "0A"
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The three ports of one server on 127.0.0.1."""
+class LaunchState(StrEnum):
+    """How far the start of a server is; `Launch.state`."""
 
-    http: int
-    grpc: int
-    metrics: int
-
-
-def free_ports() -> Ports:
-    """Three ports that are free at this moment, below the range for outgoing connections.
-
-    A port out of that range could be given to any outgoing connection before the server opens
-    it; one of our own attempts to connect could even be joined to itself.
-    """
-    try:
-        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        lowest = 32768
-    candidates = range(20000, lowest) if lowest > 21000 else range(20000, 65536)
-    found: list[int] = []
-    for port in random.sample(candidates, len(candidates)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
-            found.append(port)
-        if len(found) == 3:
-            return Ports(*found)
-    raise RuntimeFailure(f"no three free ports are left on {HOST}.", "Stop servers that are not needed.")
+    STARTING = "STARTING"
+    """Its process runs, its ports are not open yet."""
+    READY = "READY"
+    """It has answered."""
+    STOPPING = "STOPPING"
+    STOPPED = "STOPPED"
+    """Never started, or stopped by us."""
+    CRASHED = "CRASHED"
+    """It ended by itself after it had been READY."""
+    FAILED = "FAILED"
+    """It ended before that, or its process could not be started."""
 
 
-def listening_ports(pid: int) -> frozenset[int]:
-    """The TCP ports on which the process itself listens; empty where it cannot be read.
-
-    An open port alone proves nothing: it may be somebody else's, and Triton finds that out last.
-    gRPC listens on an IPv6 socket with a mapped IPv4 address, the others on an IPv4 one.
-    """
-    try:
-        owned = {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
-        rows = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
-        with contextlib.suppress(FileNotFoundError):
-            rows += Path(f"/proc/{pid}/net/tcp6").read_text().splitlines()[1:]
-    except OSError:
-        return frozenset()
-    columns = (row.split() for row in rows)
-    return frozenset(
-        int(column[1].rpartition(":")[2], 16)
-        for column in columns
-        if column[3] == _TCP_LISTEN and f"socket:[{column[9]}]" in owned
-    )
+_RUNNING = frozenset({LaunchState.STARTING, LaunchState.READY, LaunchState.STOPPING})
 
 
 class LocalServer:
@@ -105,12 +70,15 @@ class LocalServer:
     Args:
         repository: the model repository.
         name: what the server is called on the screen.
-        arguments: further arguments of tritonserver; they win over ours where both give one.
+        arguments: further arguments of tritonserver; they win over ours where both give one. The
+            addresses and ports are ours; `--allow-http=false` and `--allow-metrics=false` are heeded.
         environment: further variables for the server and its stubs.
         log_path: where its output goes, with a predecessor beside it as `<log_path>.1`; by
             default a file in the private folder, which goes when the server does.
         log_bytes: bound on the size of each of the two.
         remove_at_end: folders that are removed with the server, however tritop ends.
+        tls: how to reach its gRPC port where `arguments` turn TLS on.
+        headers: request headers to send where `arguments` restrict protocols.
         pick_ports: gives the ports to try; called again when one turns out to be taken.
     """
 
@@ -124,6 +92,8 @@ class LocalServer:
         log_path: Path | None = None,
         log_bytes: int = _LOG_BYTES,
         remove_at_end: Sequence[Path] = (),
+        tls: Tls | None = None,
+        headers: Sequence[tuple[str, str]] = (),
         pick_ports: Callable[[], Ports] = free_ports,
     ) -> None:
         self._repository = repository.resolve()
@@ -133,11 +103,13 @@ class LocalServer:
         self._wanted_log_path = log_path
         self._log_bytes = log_bytes
         self._remove_at_end = tuple(folder.resolve() for folder in remove_at_end)
+        self._tls = tls
+        self._headers = tuple(headers)
         self._pick_ports = pick_ports
         self._ports: Ports | None = None
         self._process: GuardedProcess | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._state = "STOPPED"
+        self._state = LaunchState.STOPPED
         self._explanation = ""
         self._exit_code: int | None = None
         self._command: tuple[str, ...] = ()
@@ -160,13 +132,20 @@ class LocalServer:
             host=HOST,
             grpc_port=self._ports.grpc,
             http_port=self._ports.http,
-            metrics_url=f"http://{HOST}:{self._ports.metrics}/metrics",
+            metrics_url=f"http://{HOST}:{self._ports.metrics}/metrics" if self._offers("metrics") else "",
+            tls=self._tls,
+            headers=self._headers,
         )
+
+    def _offers(self, service: str) -> bool:
+        """Whether http or metrics was not switched off."""
+        return not {f"--allow-{service}=false", f"--allow-{service}=0"} & set(self._arguments)
 
     @property
     def pid(self) -> int | None:
         """Pid of tritonserver, `None` while it does not run."""
-        return self._process.pid if self._process is not None else None
+        process = self._process
+        return process.pid if process is not None and self._state in _RUNNING else None
 
     @property
     def log_path(self) -> Path | None:
@@ -176,8 +155,7 @@ class LocalServer:
     def launch(self) -> Launch:
         """The state of the start, for a Snapshot; costs a `stat` while the log does not grow.
 
-        States: STARTING (it runs, its ports are not open yet), READY (it answers), STOPPING,
-        STOPPED, CRASHED (it ended by itself after it had been READY), FAILED (it ended before).
+        `Launch.state` is one of `LaunchState`.
         """
         return Launch(
             runtime="local",
@@ -211,34 +189,45 @@ class LocalServer:
             raise RuntimeFailure(
                 f"the model repository {self._repository} is not a folder.", "Give the folder that holds the models."
             )
-        self._state, self._explanation, self._exit_code = "STARTING", "", None
+        await self._let_go()
+        self._state, self._explanation, self._exit_code = LaunchState.STARTING, "", None
         self._starts += 1
         try:
             await self._spawn(triton)
         except RuntimeFailure as failure:
-            self._state, self._explanation = "FAILED", failure.sentence
+            self._state, self._explanation = LaunchState.FAILED, failure.sentence
             raise
         self._watch = asyncio.create_task(self._watch_process(triton), name=f"watch {self._name}")
 
     async def _spawn(self, triton: EmbeddedTriton) -> None:
-        """One attempt with ports of its own."""
+        """One attempt with ports, a folder and a prefix of its own."""
         self._ports = self._pick_ports()
-        folder = Path(tempfile.mkdtemp(prefix="tritop-"))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="tritop-"))
+        except OSError as error:
+            raise RuntimeFailure(f"cannot make a folder for {self._name}: {error}.") from error
+        try:
+            order = self._order(triton, folder, self._ports)
+        except OSError as error:
+            remove_folders([str(folder)])
+            raise RuntimeFailure(f"cannot prepare {folder} for {self._name}: {error}.") from error
+        self._process = await GuardedProcess.spawn(order)
+
+    def _order(self, triton: EmbeddedTriton, folder: Path, ports: Ports) -> Order:
         shm_prefix = f"tritop-{uuid.uuid4().hex[:12]}-"
-        backends = triton.arrange_backends(folder)
         self._log_path = self._wanted_log_path or folder / "tritonserver.log"
         self._log = ServerLog(self._log_path)
         self._command = (
             str(triton.binary),
             f"--model-repository={self._repository}",
             "--model-control-mode=explicit",
-            f"--backend-directory={backends}",
+            f"--backend-directory={triton.arrange_backends(folder)}",
             f"--http-address={HOST}",
-            f"--http-port={self._ports.http}",
+            f"--http-port={ports.http}",
             f"--grpc-address={HOST}",
-            f"--grpc-port={self._ports.grpc}",
+            f"--grpc-port={ports.grpc}",
             f"--metrics-address={HOST}",
-            f"--metrics-port={self._ports.metrics}",
+            f"--metrics-port={ports.metrics}",
             "--metrics-interval-ms=1000",
             "--exit-on-error=false",
             f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
@@ -247,15 +236,15 @@ class LocalServer:
             *self._arguments,
         )
         self._added_environment = self._variables(triton.environment(triton.arrange_interpreter(folder)))
-        order = Order(
+        return Order(
             command=self._command,
             environment=_inherited_environment() | self._added_environment,
             log_path=self._log_path,
             log_bytes=self._log_bytes,
             shm_prefix=shm_prefix,
-            folders=(folder, *self._remove_at_end),
+            folder=folder,
+            leftovers=self._remove_at_end,
         )
-        self._process = await GuardedProcess.spawn(order)
 
     def _variables(self, needed: dict[str, str]) -> dict[str, str]:
         """What is added to the environment.
@@ -266,33 +255,49 @@ class LocalServer:
         threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         return needed | {name: os.environ.get(name, "1") for name in threads} | self._environment
 
+    async def _let_go(self) -> None:
+        """Part with a process that ended, because another one follows."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.keep_leftovers()
+            await process.close()
+
     async def _watch_process(self, triton: EmbeddedTriton) -> None:
         """Wait for the end of the server, and begin anew where it met a port that was taken."""
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             assert self._process is not None
             ending = await self._process.ended()
-            taken = self._state == "STARTING" and port_in_use(self._log.tail())
+            taken = self._is_starting() and port_in_use(self._log.tail())
             if not taken or attempt == _PORT_ATTEMPTS:
                 self._settle(ending)
                 return
-            await self._process.close()
+            await self._let_go()
             try:
                 await self._spawn(triton)
             except RuntimeFailure as failure:
-                self._process = None
-                self._state, self._explanation = "FAILED", failure.sentence
+                self._state, self._explanation = LaunchState.FAILED, failure.sentence
                 return
+            if not self._is_starting():
+                # It was stopped while there was no process that could have been told.
+                await self._let_go()
+                self._settle(ending)
+                return
+
+    def _is_starting(self) -> bool:
+        return self._state is LaunchState.STARTING
 
     def _settle(self, ending: Ending) -> None:
         """Note how the server ended."""
         self._exit_code = ending.exit_code
-        lines = self._log.tail(40)
-        if self._state == "STOPPING":
-            self._state = "STOPPED"
+        if self._state in {LaunchState.STOPPING, LaunchState.STOPPED}:
+            self._state = LaunchState.STOPPED
             self._explanation = "It did not end in time and was killed." if ending.killed else "It was stopped."
         else:
-            self._state = "CRASHED" if self._state == "READY" else "FAILED"
-            self._explanation = explain_exit(ending.exit_code, lines)
+            crashed = self._state is LaunchState.READY
+            self._state = LaunchState.CRASHED if crashed else LaunchState.FAILED
+            self._explanation = explain_exit(ending.exit_code, self._log.tail(40))
+        if ending.dropped_log_bytes:
+            self._explanation += f" {ending.dropped_log_bytes} bytes of its log could not be written."
 
     async def wait_live(self, timeout_s: float = 60.0) -> None:
         """Wait until the server itself listens on its three ports and answers `live`.
@@ -301,17 +306,17 @@ class LocalServer:
             RuntimeFailure: it ended, or `timeout_s` passed.
         """
         limit = time.monotonic() + timeout_s
-        while self._state == "STARTING":
+        while self._is_starting():
             if time.monotonic() > limit:
                 raise RuntimeFailure(
                     f"{self._name} did not answer within {timeout_s:g} s.", f"Its log is {self._log_path}."
                 )
             if self._ports_are_open() and await self._answers_live():
-                if self._state == "STARTING":
-                    self._state = "READY"
-                return
+                if self._is_starting():
+                    self._state = LaunchState.READY
+                break
             await asyncio.sleep(_POLL_S)
-        if self._state != "READY":
+        if self._state != LaunchState.READY:
             raise RuntimeFailure(
                 f"{self._name} is {self._state.lower()}. {self._explanation}".rstrip(), f"Its log is {self._log_path}."
             )
@@ -320,47 +325,51 @@ class LocalServer:
         process, ports = self._process, self._ports
         if process is None or ports is None:
             return False
-        return {ports.http, ports.grpc, ports.metrics} <= listening_ports(process.pid)
+        wanted = {ports.grpc}
+        wanted |= {ports.http} if self._offers("http") else set()
+        wanted |= {ports.metrics} if self._offers("metrics") else set()
+        return wanted <= listening_ports(process.pid)
 
     async def _answers_live(self) -> bool:
-        async with open_channel(self.endpoint) as channel:
+        endpoint = self.endpoint
+        async with open_channel(endpoint) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             try:
-                answer = await stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=2.0)
+                answer = await stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=2.0, metadata=endpoint.headers)
             except grpc.aio.AioRpcError:
                 return False
         return bool(answer.live)
 
     async def stop(self, grace_s: float = _EXIT_TIMEOUT_S + 3.0) -> None:
-        """Stop the server and remove its traces; returns when they are gone.
+        """Stop the server and remove its traces; returns when they are gone. Never raises.
 
         Close your own HTTP connections and gRPC streams to it first: they delay its end by the
         whole exit timeout. What is still there after `grace_s` seconds is killed.
         """
-        process, watch = self._process, self._watch
-        if process is None:
-            return
+        watch = self._watch
         if watch is not None and not watch.done():
-            self._state = "STOPPING"
-            process.ask_to_stop(grace_s)
+            self._state = LaunchState.STOPPING
+            if self._process is not None:
+                self._process.ask_to_stop(grace_s)
             await asyncio.wait({watch}, timeout=grace_s + 10.0)
         self._log.tail()
-        # A retry with other ports may have replaced the process meanwhile.
-        await (self._process or process).close()
+        # Only now, because a retry with other ports may have replaced the process meanwhile.
+        process, self._process = self._process, None
+        if process is not None:
+            await process.close()
         if watch is not None:
             await watch
-        self._process = None
+        remove_folders([str(folder) for folder in self._remove_at_end])
 
     def kill(self) -> None:
         """Kill the server and remove its traces, without an event loop, from any thread."""
         process, self._process = self._process, None
-        if process is None:
-            return
         self._log.tail()
-        if self._state in {"STARTING", "READY", "STOPPING"}:
-            self._state = "STOPPED"
-            self._explanation = "It was killed."
-        process.kill()
+        if self._state in _RUNNING:
+            self._state = LaunchState.STOPPED
+        if process is not None:
+            process.kill()
+        remove_folders([str(folder) for folder in self._remove_at_end])
 
 
 def _inherited_environment() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A linear classifier with its weights in a file."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -9,13 +10,13 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     """What the Python backend calls."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         """Read the weights."""
         folder = Path(args["model_repository"]) / args["model_version"]
         with np.load(folder / "weights.npz") as weights:
             self.weights, self.bias = weights["weights"], weights["bias"]
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> list[Any]:
         """Compute the scores of each request."""
         responses = []
         for request in requests:

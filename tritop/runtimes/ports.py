@@ -1,0 +1,66 @@
+"""TCP ports on this machine: finding free ones, and who listens on them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritop.errors import RuntimeFailure
+
+HOST = "127.0.0.1"
+_TCP_LISTEN = "0A"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The three ports of one server on 127.0.0.1."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+def free_ports() -> Ports:
+    """Three ports that are free at this moment, below the range for outgoing connections.
+
+    A port out of that range could be given to any outgoing connection before the server opens
+    it; one of our own attempts to connect could even be joined to itself.
+    """
+    try:
+        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        lowest = 32768
+    candidates = range(20000, lowest) if lowest > 21000 else range(20000, 65536)
+    found: list[int] = []
+    for port in random.sample(candidates, len(candidates)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            found.append(port)
+        if len(found) == 3:
+            return Ports(*found)
+    raise RuntimeFailure(f"no three free ports are left on {HOST}.", "Stop servers that are not needed.")
+
+
+def listening_ports(pid: int) -> frozenset[int]:
+    """The TCP ports on which the process itself listens; empty where it cannot be read.
+
+    An open port alone proves nothing: it may be somebody else's, and Triton finds that out last.
+    gRPC listens on an IPv6 socket with a mapped IPv4 address, the others on an IPv4 one.
+    """
+    try:
+        owned = {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+        rows = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        with contextlib.suppress(FileNotFoundError):
+            rows += Path(f"/proc/{pid}/net/tcp6").read_text().splitlines()[1:]
+    except OSError:
+        return frozenset()
+    columns = (row.split() for row in rows)
+    return frozenset(
+        int(column[1].rpartition(":")[2], 16)
+        for column in columns
+        if column[3] == _TCP_LISTEN and f"socket:[{column[9]}]" in owned
+    )
