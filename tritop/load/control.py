@@ -251,14 +251,19 @@ def _with_numbers(traffic: Traffic, report: Report) -> Traffic:
     )
     if window.seconds < MIN_WINDOW_S:
         return traffic
-    return replace(
+    traffic = replace(
         traffic,
         window_s=window.seconds,
         requests_per_s=window.requests / window.seconds,
         errors_per_s=window.errors / window.seconds,
+        client_bound=report.client_bound,
+    )
+    if not report.settled:
+        return traffic
+    return replace(
+        traffic,
         p50_us=window.p50_us,
         p90_us=window.p90_us,
         p99_us=window.p99_us,
         max_us=window.max_us,
-        client_bound=report.client_bound,
     )

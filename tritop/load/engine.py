@@ -6,7 +6,7 @@ It knows nothing of gRPC: a `Transport` sends a request and says how that went.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol
 
 from tritop.load.latencies import Latencies
@@ -68,6 +68,9 @@ class Engine:
         self._sent: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._bug: BaseException | None = None
+        self._steered = 0
+        self._older_in_flight = 0
+        self._settled: Callable[[], None] = lambda: None
         self.replace_requests(requests)
         self.aim: Aim | None = None
         self.in_flight = 0
@@ -79,9 +82,26 @@ class Engine:
         self._requests = tuple(requests)
         self._next = 0
 
-    def steer(self, aim: Aim) -> None:
-        """Change what is sent from now on; nothing that is in flight is lost or cut off."""
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was in flight at the last `steer` has come back."""
+        return self._older_in_flight == 0
+
+    def steer(self, aim: Aim, settled: Callable[[], None] = lambda: None) -> None:
+        """Change what is sent from now on; nothing that is in flight is lost or cut off.
+
+        An open loop that is behind drops what it had not sent yet: the new schedule begins now.
+
+        Args:
+            aim: what to send.
+            settled: called when everything that is in flight now has come back, at once if nothing is.
+        """
         self.aim = aim
+        self._steered += 1
+        self._older_in_flight = self.in_flight
+        self._settled = settled
+        if not self.in_flight:
+            settled()
         self._slot_target = aim.concurrency or 0
         if self._schedule is not None:
             self._schedule.cancel()
@@ -131,7 +151,7 @@ class Engine:
         try:
             while number < self._slot_target:
                 self.in_flight += 1
-                if await self._send(self._clock()):
+                if await self._send(self._clock(), self._steered):
                     pause_s = _FIRST_PAUSE_S
                 else:
                     await asyncio.sleep(pause_s)
@@ -154,7 +174,7 @@ class Engine:
                     continue
                 self.in_flight += 1
                 self.late += held_up
-                self._spawn(self._send_one(arrivals.next_s))
+                self._spawn(self._send_one(arrivals.next_s, self._steered))
                 arrivals.advance()
 
     async def _wait_for_room(self) -> None:
@@ -167,21 +187,30 @@ class Engine:
         if given_up:
             self._latencies.failed(self._clock(), NOT_SENT, given_up)
 
-    async def _send_one(self, due_s: float) -> None:
-        await self._send(due_s)
+    async def _send_one(self, due_s: float, steered: int) -> None:
+        await self._send(due_s, steered)
 
-    async def _send(self, due_s: float) -> bool:
-        """Send the next request, which has been counted as in flight; whether it succeeded."""
+    async def _send(self, due_s: float, steered: int) -> bool:
+        """Send the next request, which has been counted as in flight; whether it succeeded.
+
+        Args:
+            due_s: what its latency is counted from.
+            steered: the number of the aim that it was sent under.
+        """
         request = self._requests[self._next]
         self._next = (self._next + 1) % len(self._requests)
         try:
             error = await self._transport.infer(request.body)
-            now_s = self._clock()
         finally:
             self.in_flight -= 1
             self._room.set()
+        now_s = self._clock()
         if error:
             self._latencies.failed(now_s, error)
-            return False
-        self._latencies.succeeded(now_s, round((now_s - due_s) * 1e6), request.inferences)
-        return True
+        else:
+            self._latencies.succeeded(now_s, round((now_s - due_s) * 1e6), request.inferences)
+        if steered != self._steered and self._older_in_flight:
+            self._older_in_flight -= 1
+            if not self._older_in_flight:
+                self._settled()
+        return not error

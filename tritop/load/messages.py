@@ -62,9 +62,12 @@ class Report:
     errors_by_kind: Errors
     """Since the start, or since the last `measure`."""
     in_flight: int
+    settled: bool
+    """Whether what was in flight when `aim` was set has come back: before, the window holds latencies of two aims."""
     late: int
     """Open loop: requests sent late because too many others waited, since the start."""
     cpu_ratio: float
+    busy_ratio: float
     client_bound: bool
 
     @classmethod
@@ -86,9 +89,12 @@ class Result:
 
     total: Figures
     errors_by_kind: Errors
+    unfinished: int
+    """Requests in flight at the end: they are part of no other number."""
     late: int
     """Open loop: requests sent late because too many others waited."""
     cpu_ratio: float
+    busy_ratio: float
     client_bound: bool
 
     @classmethod
@@ -108,7 +114,9 @@ def encode(name: str, value: Setup | Aim | Report | Result | bool) -> bytes:
 
 def encode_fault(error: TritopError) -> bytes:
     """One line with a `fault`, out of which `decode_fault` makes the same error again."""
-    fault = {"type": type(error).__name__, "sentence": error.sentence, "advice": error.advice}
+    # A collector's own kind of error goes as the kind of `tritop.errors` that it is one of.
+    kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    fault = {"type": kind, "sentence": error.sentence, "advice": error.advice}
     return json.dumps({"fault": fault}).encode() + b"\n"
 
 

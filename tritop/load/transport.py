@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
-from typing import NoReturn
 
+from collectors.grpc_faults import quoted, read_error
 from tritop.endpoint import Endpoint
-from tritop.errors import AccessDenied, NotTriton, OperationFailed, ReadError, TimedOut, TritopError, Unreachable
+from tritop.errors import OperationFailed, TritopError
 from tritop.load.latencies import error_kind
 from tritop.load.requests import ModelInputs
 from tritop.protocol import grpc, open_channel, request_metadata, service_pb2, service_pb2_grpc
@@ -68,30 +68,23 @@ class GrpcTransport:
             config = await stub.ModelConfig(service_pb2.ModelConfigRequest(name=model, version=version), **about)
             metadata = await stub.ModelMetadata(service_pb2.ModelMetadataRequest(name=model, version=version), **about)
         except grpc.aio.AioRpcError as error:
-            self._raise_typed(error, model)
+            raise _typed_error(error, self._endpoint, model) from error
         return ModelInputs(metadata, config.config, version=version)
 
     async def close(self) -> None:
         """Close the connections: an open one would delay the server when it is told to stop."""
         await asyncio.gather(*(channel.close() for channel in self._channels))
 
-    def _raise_typed(self, error: grpc.aio.AioRpcError, model: str) -> NoReturn:
-        raise typed_error(error, self._endpoint, model) from error
 
-
-def typed_error(error: grpc.aio.AioRpcError, endpoint: Endpoint, model: str) -> TritopError:
-    """What an answer to a question about a model means for the one who wants to send traffic."""
-    code, details = error.code(), (error.details() or "").strip()
-    said = error_kind(code.name, details)
-    where = endpoint.grpc_address
-    if "restricted" in details or code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-        return AccessDenied(f"{where} does not let us in: {said}.", "Give the header it expects with --header.")
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return TimedOut(f"{where} did not answer within {_SETUP_TIMEOUT_S:g} s.", "Is it the gRPC port of a Triton?")
-    if code is grpc.StatusCode.UNIMPLEMENTED:
-        return NotTriton(f"{where} speaks gRPC and is not a Triton: {said}.")
-    if code is grpc.StatusCode.UNAVAILABLE and model not in details:
-        return Unreachable(f"nobody answers at {where}: {said}.", "Is the server running, and is this its gRPC port?")
-    if code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAVAILABLE):
-        return OperationFailed(f"{where} has no model {model} to send traffic to: {said}.", "Is it loaded?")
-    return ReadError(f"{where} did not say what model {model} wants: {said}.")
+def _typed_error(error: grpc.aio.AioRpcError, endpoint: Endpoint, model: str) -> TritopError:
+    """What a refused question about a model means for the one who wants to send traffic to it."""
+    details = error.details() or ""
+    about_the_model = error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT) or (
+        error.code() is grpc.StatusCode.UNAVAILABLE and f"'{model}'" in details
+    )
+    if about_the_model:
+        return OperationFailed(
+            f"{endpoint.grpc_address} has no model {quoted(model)} to send traffic to: {quoted(details)}.",
+            "Look at its name and its state with `tritop models`.",
+        )
+    return read_error(error, endpoint.grpc_address, _SETUP_TIMEOUT_S)

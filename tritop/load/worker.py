@@ -6,10 +6,10 @@ It ends when its stdin does, which happens when its parent closes it or ends in 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
-import selectors
 import sys
 import threading
 import time
@@ -23,7 +23,7 @@ from tritop.load.messages import Message, Report, Result, Setup
 from tritop.load.request_file import RequestFile
 from tritop.load.requests import ModelInputs, Request, made_up_requests
 from tritop.load.schedule import Aim
-from tritop.load.strain import StrainGauge
+from tritop.load.strain import StrainGauge, TimedSelector
 from tritop.load.transport import GrpcTransport
 
 REPORT_PERIOD_S = 0.25
@@ -75,15 +75,16 @@ class Worker:
     Args:
         setup: what to send, and where to.
         send: writes one line to the parent.
+        selector: of the event loop that it runs on.
     """
 
-    def __init__(self, setup: Setup, send: Callable[[bytes], None]) -> None:
+    def __init__(self, setup: Setup, send: Callable[[bytes], None], selector: TimedSelector) -> None:
         self._setup = setup
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._transport = GrpcTransport(setup.endpoint, connections=setup.connections, timeout_s=setup.timeout_s)
         self._latencies = Latencies(self._loop.time())
-        self._gauge = StrainGauge()
+        self._gauge = StrainGauge(lambda: selector.idle_s)
         self._engine: Engine | None = None
         self._late_before = 0
 
@@ -110,7 +111,6 @@ class Worker:
             asyncio.create_task(self._obey(engine, commands)),
             asyncio.create_task(self._report(engine)),
             asyncio.create_task(self._follow_the_model(engine)),
-            asyncio.create_task(self._gauge.run()),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -124,14 +124,17 @@ class Worker:
     async def _obey(self, engine: Engine, commands: asyncio.Queue[Message | None]) -> None:
         while (command := await commands.get()) is not None:
             if "aim" in command:
-                engine.steer(Aim(**command["aim"]))
-                self._latencies.restart_window(self._loop.time())
+                self._steer(engine, Aim(**command["aim"]))
             if "measure" in command:
                 self._latencies.restart(self._loop.time())
                 self._gauge.restart()
                 self._late_before = engine.late
             if "conclude" in command:
                 self._send(messages.encode("result", self._result(engine)))
+
+    def _steer(self, engine: Engine, aim: Aim) -> None:
+        self._latencies.restart_window(self._loop.time())
+        engine.steer(aim, settled=lambda: self._latencies.restart_window(self._loop.time()))
 
     async def _report(self, engine: Engine) -> None:
         while True:
@@ -146,9 +149,11 @@ class Worker:
                 window=window,
                 errors_by_kind=self._latencies.errors_by_kind(),
                 in_flight=engine.in_flight,
+                settled=engine.is_settled,
                 late=engine.late,
                 cpu_ratio=strain.cpu_ratio,
-                client_bound=strain.is_bound(window.p50_us),
+                busy_ratio=strain.busy_ratio,
+                client_bound=strain.is_bound,
             )
             self._send(messages.encode("report", report))
 
@@ -158,9 +163,11 @@ class Worker:
         return Result(
             total=total,
             errors_by_kind=self._latencies.errors_by_kind(),
+            unfinished=engine.in_flight,
             late=engine.late - self._late_before,
             cpu_ratio=strain.cpu_ratio,
-            client_bound=strain.is_bound(total.p50_us),
+            busy_ratio=strain.busy_ratio,
+            client_bound=strain.is_bound,
         )
 
     async def _follow_the_model(self, engine: Engine) -> None:
@@ -170,10 +177,9 @@ class Worker:
             await asyncio.sleep(_REREAD_PERIOD_S)
             refused = sum(count for kind, count in self._latencies.errors_by_kind() if kind.startswith(_REFUSED))
             if refused > seen:
-                try:
+                # Where that fails the old requests go on being refused, which the errors by kind show.
+                with contextlib.suppress(TritopError):
                     engine.replace_requests(await self._read_requests())
-                except TritopError:
-                    pass  # the old requests go on being refused, which the errors by kind show
             seen = refused
 
     async def _read_requests(self) -> tuple[Request, ...]:
@@ -193,13 +199,13 @@ def _write(line: bytes) -> None:
         line = line[os.write(sys.stdout.fileno(), line) :]
 
 
-async def _main() -> int:
+async def _main(selector: TimedSelector) -> int:
     commands = CommandPipe(sys.stdin.fileno(), asyncio.get_running_loop()).commands
     first = await commands.get()
     if first is None:
         return 0
     try:
-        await Worker(Setup.from_message(first["setup"]), _write).run(commands)
+        await Worker(Setup.from_message(first["setup"]), _write, selector).run(commands)
     except TritopError as error:
         _write(messages.encode_fault(error))
         return 1
@@ -208,14 +214,8 @@ async def _main() -> int:
     return 0
 
 
-def _loop() -> asyncio.AbstractEventLoop:
-    # epoll counts in milliseconds, which would send every scheduled request up to 1 ms late and
-    # add that to its latency; select counts in microseconds, and there are only a few descriptors.
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
-
-
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=_loop) as runner:
-        exit_code = runner.run(_main())
-    sys.stdout.flush()
-    os._exit(exit_code)  # connections are closed; gRPC's own threads need no more goodbyes
+    timed_selector = TimedSelector()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(timed_selector)) as runner:
+        exit_code = runner.run(_main(timed_selector))
+    os._exit(exit_code)  # connections are closed; gRPC's own threads need no goodbyes
