@@ -89,6 +89,9 @@ class TritonMetrics:
         if answer.content_type in ("text/html", "application/json") or answer.body.lstrip()[:1] == b"<":
             kind = answer.content_type or "HTML"
             raise NotTriton(f"{address} answers with {kind[:40]}, not with metrics.", METRICS_PORT_ADVICE)
+        if not answer.body and not address.rstrip("/").endswith("/metrics"):
+            # Triton's metrics port answers 200 with nothing for every path that it does not know.
+            raise NotTriton(f"{address} answers with nothing.", METRICS_PORT_ADVICE)
         layout, values = self._reader.read(answer.body)
         if layout is not self._accepted:
             _refuse_metrics_of_others(address, layout)

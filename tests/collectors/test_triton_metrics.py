@@ -182,6 +182,15 @@ def test_an_exposition_without_series_is_a_reading_without_series() -> None:
     run(test())
 
 
+def test_nothing_at_another_path_is_a_wrong_path() -> None:
+    async def test() -> None:
+        async with FakeMetricsServer(say(response(b""))) as server:
+            with pytest.raises(NotTriton, match="answers with nothing"):
+                await read_once(server.url.replace("/metrics", "/"))
+
+    run(test())
+
+
 def test_series_beyond_the_bound_are_dropped_and_counted() -> None:
     async def test() -> None:
         async with FakeMetricsServer(say(GOOD)) as server:
@@ -255,6 +264,19 @@ def test_a_real_triton_is_read_as_prometheus_client_reads_it(triton_server: Runn
             assert series.kind != "counter" or second >= first >= 0, series
 
     run(test())
+
+
+@pytest.mark.triton
+def test_a_real_triton_at_the_wrong_path_and_at_the_wrong_ports(triton_server: RunningTriton) -> None:
+    endpoint = triton_server.endpoint
+    for url, words in (
+        (endpoint.metrics_url.replace("/metrics", "/stats"), "answers with nothing"),
+        (f"http://127.0.0.1:{endpoint.http_port}/metrics", "answers 404 Not Found"),
+        (f"http://127.0.0.1:{endpoint.grpc_port}/metrics", "speaks HTTP/2"),
+    ):
+        with pytest.raises(NotTriton, match=words) as caught:
+            run(read_once(url))
+        assert "--metrics-port" in caught.value.advice
 
 
 # --- Connections that end ----------------------------------------------------------------------
