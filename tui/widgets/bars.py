@@ -74,14 +74,9 @@ class Bars(PaintedLines):
         for bar in bars:
             ratio = bar.value / top if top > 0 and math.isfinite(bar.value) else 0.0
             head = f" {fit(bar.label, label_width)} {fit(bar.text, text_width, right=True)} "
-            lines.append(
-                (
-                    (
-                        head + draw_bar(ratio, bar_width, ascii=self.ascii) + fit(bar.note, note_width, right=True),
-                        bar.tone,
-                    ),
-                )
-            )
+            drawn = draw_bar(ratio, bar_width, ascii=self.ascii)
+            note = fit(bar.note, note_width, right=True)
+            lines.append(((head, bar.tone), (drawn, bar.tone or "graph"), (note, bar.tone)))
         return lines
 
 

@@ -63,7 +63,7 @@ class Chart(PaintedLines):
             marks: (index into `values`, glyph) of events; the glyph is a column through the chart.
             newest: number of the newest value, counted from the start of the session (its `seq`);
                 by default the first of the values is the first of the session.
-            tone: look of the area.
+            tone: look of the area, by default that of drawn data.
         """
         self._values = tuple(values)
         self._heading = (title, value, scale)
@@ -75,7 +75,7 @@ class Chart(PaintedLines):
 
     def lines_for(self, width: int, height: int) -> Sequence[Line]:
         """The title line and the area below it."""
-        return [self._title_line(width), *(((line, self._tone),) for line in self._area(width, height - 1))]
+        return [self._title_line(width), *(((line, self._tone or "graph"),) for line in self._area(width, height - 1))]
 
     def _title_line(self, width: int) -> Line:
         title, value, scale = self._heading

@@ -8,6 +8,7 @@
 | `title` | a heading |
 | `accent` | what the eye should find first |
 | `key` | a key to press |
+| `graph` | drawn data: areas, bars, trends |
 
 A tone is never the only sign of anything: a glyph or a word says the same without colour.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 from rich.style import Style
 from textual.widget import Widget
 
-TONES = ("ok", "warn", "error", "dim", "title", "accent", "key")
+TONES = ("ok", "warn", "error", "dim", "title", "accent", "key", "graph")
 """Every tone but the plain one."""
 
 TONE_CLASSES = frozenset(f"tone--{tone}" for tone in TONES)
@@ -31,6 +32,8 @@ TONE_CSS = """
     & > .tone--title { text-style: bold; }
     & > .tone--accent { color: $text-accent; text-style: bold; }
     & > .tone--key { color: $text-accent; }
+    & > .tone--graph { color: $primary; }
+    &:ansi > .tone--graph { color: $secondary; }
     &:ansi > .tone--dim { color: $text; text-style: dim; }
 """
 """Belongs inside the rule of such a widget in its DEFAULT_CSS; the sixteen colours have no muted one, hence dim."""
