@@ -97,6 +97,7 @@ def full_parser() -> argparse.ArgumentParser:
     """One parser with every verb below it, for completion scripts."""
     root = Parser(prog="tritop", description=command(DEFAULT_VERB).summary, allow_abbrev=False)
     add_all(root)
+    root.add_argument("-V", "--version", action="store_true", help="print the version")
     verbs = root.add_subparsers(dest="verb")
     for name in command_names():
         found = command(name)
@@ -105,13 +106,13 @@ def full_parser() -> argparse.ArgumentParser:
 
 
 def add_all(parser: argparse.ArgumentParser) -> None:
-    """Every shared option."""
+    """Every shared option that means the same everywhere."""
     add_targets(parser, positional=False)
     add_connection(parser)
     add_interval(parser)
     add_output(parser, stream=True)
     add_screen(parser)
-    add_general(parser)
+    parser.add_argument("--config", metavar="FILE", help="config file, TOML")
 
 
 def add_targets(parser: argparse.ArgumentParser, *, positional: bool = True) -> None:
@@ -170,7 +171,7 @@ def add_screen(parser: argparse.ArgumentParser) -> None:
 
 
 def add_general(parser: argparse.ArgumentParser) -> None:
-    """The config file and the version."""
+    """The config file and the version, which `traffic` has another meaning for."""
     from tritop import __version__
 
     parser.add_argument("--config", metavar="FILE", help="config file, TOML")

@@ -24,6 +24,7 @@ from tritop.model import (
     ServerState,
     Snapshot,
     Source,
+    SourceState,
     Traffic,
     Verdict,
 )
@@ -41,13 +42,19 @@ UNREACHABLE_STATES = (
 
 def exit_code(snapshot: Snapshot) -> int:
     """0 when every server is READY and no model FAILED, 3 when a server cannot be reached, else 1."""
-    if not snapshot.servers or any(server.state in UNREACHABLE_STATES for server in snapshot.servers):
+    if not snapshot.servers or any(map(_unreachable, snapshot.servers)):
         return 3
     healthy = all(
         server.state is ServerState.READY and all(model.state is not ModelState.FAILED for model in server.models)
         for server in snapshot.servers
     )
     return 0 if healthy else 1
+
+
+def _unreachable(server: Server) -> bool:
+    """Whether nothing at all could be read of a server, wrong credentials included."""
+    unread = bool(server.sources) and all(source.state is SourceState.FAULT for source in server.sources)
+    return unread or server.state in UNREACHABLE_STATES
 
 
 def as_json(document: Json) -> str:

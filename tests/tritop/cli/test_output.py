@@ -23,6 +23,8 @@ from tritop.model import (
     Server,
     ServerState,
     Snapshot,
+    Source,
+    SourceState,
     Verdict,
     VerdictKind,
 )
@@ -128,6 +130,12 @@ class TestExitCode:
         both = replace(EMPTY_SNAPSHOT, servers=(*with_models().servers, *with_models(state=state).servers))
         assert exit_code(both) == 3
         assert exit_code(EMPTY_SNAPSHOT) == 3
+
+    def test_a_server_that_lets_nobody_in_is_unreachable_and_one_source_is_enough_to_reach_it(self) -> None:
+        denied, fine = Source("api", SourceState.FAULT), Source("metrics", SourceState.OK, 0.1)
+        (server,) = with_models(state=ServerState.NOT_READY).servers
+        assert exit_code(replace(EMPTY_SNAPSHOT, servers=(replace(server, sources=(denied,)),))) == 3
+        assert exit_code(replace(EMPTY_SNAPSHOT, servers=(replace(server, sources=(denied, fine)),))) == 1
 
 
 class TestTable:
