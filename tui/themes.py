@@ -8,7 +8,7 @@ __all__ = ["THEMES", "theme_name"]
 
 DARK = Theme(
     name="dark",
-    primary="#7aa2f7",
+    primary="#5f87cf",
     secondary="#89b4c8",
     accent="#7dcfff",
     success="#7fbf7f",

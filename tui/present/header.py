@@ -60,12 +60,11 @@ def _server_line(snapshot: Snapshot, server: Server, number: int, width: int, *,
     stale = age is not None and age > 3 * snapshot.interval_s
     name = look.clean(server.name, 40)
     title = look.clean(heading.title, 30)
-    lead = f"tritop {signs.cursor} " if first else " " * len(f"tritop {signs.cursor} ")
     shown = f"{title}: {name}" if first and title and title != name else name
     word = str(server.state).replace("_", " ")
     left = [
-        Piece(lead.rstrip() if first else lead[:-1], "dim", 7),
-        Piece(shown, "title"),
+        Piece(f"tritop {signs.cursor}" if first else " " * 8, "dim", 7),
+        Piece(shown, "title", joined=True),
         Piece(f"{signs.of_server(server.state)} {word}", state_tone),
         Piece(models_text(server), "", 4),
         Piece(f"triton {look.clean(server.version, 16)}" if server.version else "", "", 6),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["OverviewHeights", "divide_overview", "panel_widths"]
+__all__ = ["OverviewHeights", "chart_count", "divide_overview", "panel_widths"]
 
 PANE_LEAST = 8
 """A rule and two charts of three lines, or a spectrum of five batch sizes with its title."""
-PANE_MOST = 24
+PANE_MOST = 32
 TROUBLE_LEAST = 4
 TABLE_LEAST = 4
 """Head and three models."""
 EVENTS_LEAST = 4
-EVENTS_MOST = 10
+EVENTS_MOST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class OverviewHeights:
 def divide_overview(height: int, *, header: int, rows: int, trouble: int = 0, events: int = 0) -> OverviewHeights:
     """Share out the lines of a terminal.
 
-    The table comes first, until it has room for every row; the pane takes what is left up to
-    its own bound, and what then remains shows the last events.
+    The table comes first, until it has room for every row; the pane takes most of what is left,
+    and the last events the rest.
 
     Args:
         height: lines of the terminal.
@@ -56,10 +56,19 @@ def divide_overview(height: int, *, header: int, rows: int, trouble: int = 0, ev
     if spare < PANE_LEAST:
         pane = min(PANE_LEAST + 2, left // 2) if left // 2 >= PANE_LEAST else 0
         return OverviewHeights(header, left - pane, pane, 0, footer)
-    pane = min(PANE_MOST, spare)
-    rest = spare - pane
-    shown_events = min(events + 1, EVENTS_MOST, rest) if rest >= EVENTS_LEAST and events else 0
+    rest = spare - PANE_LEAST - EVENTS_LEAST
+    shown_events = min(events + 1, EVENTS_MOST, EVENTS_LEAST + rest // 4) if rest >= 0 and events else 0
+    pane = min(PANE_MOST, spare - shown_events)
     return OverviewHeights(header, left - pane - shown_events, pane, shown_events, footer)
+
+
+NOTES_LEAST = 4
+"""Lines below which the notes of the pane are left out."""
+
+
+def chart_count(height: int) -> int:
+    """How many charts fit above each other in the pane: each has a title and at least three lines."""
+    return 4 if height >= 26 else 3 if height >= 18 else 2 if height >= 7 else 1
 
 
 def panel_widths(width: int) -> tuple[int, ...]:

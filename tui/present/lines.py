@@ -25,6 +25,8 @@ class Piece:
     tone: str = ""
     rank: int = 0
     """The highest goes first; 0 stays."""
+    joined: bool = False
+    """One cell from the piece before it instead of the gap."""
 
 
 def line_width(line: Line) -> int:
@@ -58,7 +60,7 @@ def _spaced(pieces: Sequence[Piece], gap: int) -> Line:
     spans: list[tuple[str, str]] = []
     for piece in pieces:
         if spans:
-            spans.append((" " * gap, ""))
+            spans.append((" " if piece.joined else " " * gap, ""))
         spans.append((piece.text, piece.tone))
     return tuple(spans)
 

@@ -23,7 +23,7 @@ from tui.present.traffic import runs
 from tui.present.verdicts import verdict_sentence, why_tone
 from tui.widgets.lines import Line
 
-__all__ = ["model_lines"]
+__all__ = ["model_lines", "note_lines"]
 
 LABEL = 14
 STAGE_WIDTH = 7
@@ -57,6 +57,22 @@ def model_lines(
     return in_columns(filled, widths)
 
 
+def note_lines(snapshot: Snapshot, server: Server, model: ModelVersion, *, width: int, look: Look) -> list[Line]:
+    """What the overview's pane says besides bars and charts: the reason first, then quantiles or versions."""
+    columns = 2 if width >= 90 else 1
+    cells = width // columns
+    body = cells - 3 if columns > 1 else cells
+    left = [_state(snapshot, model, body, look), _failures(model, body, look)]
+    right = [
+        _quantiles(model, body) if model.quantiles else None,
+        _versions(server, model, body, look),
+        _config(model, body, look),
+    ]
+    groups = [left, right] if columns == 2 else [left]
+    filled = [[section for section in group if section is not None] for group in groups]
+    return in_columns(filled, [cells] * columns)
+
+
 def _state(snapshot: Snapshot, model: ModelVersion, width: int, look: Look) -> Section | None:
     lines: list[Line] = []
     if model.verdict is not None:
@@ -83,7 +99,7 @@ def _state(snapshot: Snapshot, model: ModelVersion, width: int, look: Look) -> S
         facts.append(("counters", "restarted in this interval", "warn"))
     for label, value, tone in facts:
         lines += bullet(label, LABEL, value, width, tone)
-    return Section("STATE", tuple(lines))
+    return Section("WHY" if model.verdict is not None else "STATE", tuple(lines))
 
 
 def _rates(model: ModelVersion, width: int) -> Section:

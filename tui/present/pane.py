@@ -14,7 +14,16 @@ from tui.present.verdicts import evidence_text, why_tone
 from tui.widgets.bars import Bar
 from tui.widgets.lines import Line
 
-__all__ = ["batch_bars", "batch_title", "config_parts", "model_title", "stage_bars", "stage_total_us", "traffic_line"]
+__all__ = [
+    "batch_bars",
+    "batch_title",
+    "config_parts",
+    "model_title",
+    "shows_numbers",
+    "stage_bars",
+    "stage_total_us",
+    "traffic_line",
+]
 
 STAGES = (("queue", "queue_us"), ("input", "compute_input_us"), ("infer", "compute_infer_us"),
           ("output", "compute_output_us"))  # fmt: skip
@@ -88,6 +97,11 @@ def stage_bars(model: ModelVersion, look: Look) -> list[Bar]:
             tone = "warn"
         bars.append(Bar(label, us if us is not None else float("nan"), latency_us(us), tone, share))
     return bars
+
+
+def shows_numbers(model: ModelVersion) -> bool:
+    """Whether there are numbers to draw; a model that is not loaded has only words."""
+    return model.state not in (ModelState.FAILED, ModelState.UNLOADED) or model.requests_per_s is not None
 
 
 def batch_title(model: ModelVersion) -> str:

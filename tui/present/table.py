@@ -187,7 +187,7 @@ class RowMaker:
         look = self._look
         p99 = latency_us(model.p99_us)
         if mixed and model.p99_origin is not None and p99 != UNKNOWN:
-            p99 += _ORIGIN_SIGNS[model.p99_origin]
+            p99 += " " + _ORIGIN_SIGNS[model.p99_origin]
         cells = {
             "server": look.clean(server.name, 40),
             "model": look.clean(model.name, 80) or "(no name)",
@@ -222,6 +222,7 @@ class RowMaker:
             "busy": look.tone_above(model.busy_ratio, thresholds.busy_ratio),
             "traffic": "warn" if ours is not None and (ours.client_bound or ours.fault) else "",
             "why": why_tone(model.verdict) if model.state is ModelState.READY else "",
+            "trend": "graph",
         }
         return tuple((key, tone) for key, tone in tones.items() if tone)
 

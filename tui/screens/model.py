@@ -19,7 +19,7 @@ from tui.present.pane import model_title
 from tui.present.table import subjects_of
 from tui.present.traffic import traffic_of
 from tui.screens.pages import TextScreen
-from tui.screens.painting import paint_chart
+from tui.screens.painting import paint_chart, set_display, set_height
 from tui.widgets.chart import Chart
 from tui.widgets.lines import Line, Lines
 
@@ -59,11 +59,10 @@ class ModelScreen(TextScreen):
     def _show_charts(self, server: Server, model: ModelVersion) -> None:
         width, height = self.size
         lines = min(12, (height - 3) // 3)
-        self.charts.display = lines >= CHART_LEAST
+        set_display(self.charts, lines >= CHART_LEAST)
         if not self.charts.display:
             return
-        if self.charts.styles.height is None or self.charts.styles.height.value != lines:
-            self.charts.styles.height = lines
+        set_height(self.charts, lines)
         fitting = max(1, min(CHARTS, width // 36))
         desk = self.desk
         made = pictures(
@@ -74,7 +73,7 @@ class ModelScreen(TextScreen):
             fitting,
         )
         for number, chart in enumerate(self.charts.query(Chart)):
-            chart.display = number < fitting
+            set_display(chart, number < fitting)
             if number < fitting:
                 paint_chart(chart, made[number])
 

@@ -24,6 +24,7 @@ from tui.screens.base import SnapshotScreen
 from tui.screens.dialogs import ChoiceDialog
 from tui.screens.filter_line import FilterLine
 from tui.screens.model_pane import ModelPane
+from tui.screens.painting import set_display, set_height
 from tui.widgets.line_table import Column, LineTable
 from tui.widgets.lines import Lines
 
@@ -131,9 +132,9 @@ class OverviewScreen(SnapshotScreen):
             (self.events, heights.events),
         )
         for widget, lines in parts:
-            widget.display = lines > 0
-            if lines and (widget.styles.height is None or widget.styles.height.value != lines):
-                widget.styles.height = lines
+            set_display(widget, lines > 0)
+            if lines:
+                set_height(widget, lines)
 
     def _trend(self, server: str, model: ModelVersion) -> str:
         snapshot = self.desk.shown
