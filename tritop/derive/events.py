@@ -63,7 +63,7 @@ def notice(before: Sight, now: Sight, server: str, at: float, mono: float) -> No
     """
     events: list[Event] = []
     lost = before.lost
-    if now.state in LOST_STATES and before.state in UP_STATES:
+    if now.state in LOST_STATES and before.state in UP_STATES | {ServerState.STOPPING}:
         lost = True
         events.append(Event(at, EventKind.SERVER_LOST, server, text=now.why))
     elif now.state in UP_STATES and lost:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
+from typing import NamedTuple
 
 from tritop.derive.counters import MIN_SPAN_S, increments
 from tritop.derive.layout import SUCCESS, Columns, Key, Labels, VersionColumns, read_layout
@@ -14,8 +15,7 @@ GAP_PERIODS = 3
 """Over a longer gap than this many periods, a restarted counter says nothing about a rate."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class VersionSample:
+class VersionSample(NamedTuple):
     """One model version in one scrape, against the scrape before.
 
     It is the same object as for the scrape before where neither its values nor its increments differ.

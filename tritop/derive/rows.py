@@ -67,8 +67,7 @@ class Ingredients(NamedTuple):
     age_s: float | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RowTrack:
+class RowTrack(NamedTuple):
     """A row and what it was made of, so that the same ingredients need not be mixed again."""
 
     row: ModelVersion

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tritop.derive.round import ServerRound, SourceRound
-from tritop.errors import NotTriton, TimedOut, Unreachable
+from tritop.errors import NotTriton, Stopping, TimedOut, Unreachable
 from tritop.model import Fault, Launch, ServerState, Source, SourceState
 from tritop.reading import ApiReading, MetricsReading, Reading
 
@@ -105,7 +105,11 @@ _FAULT_STATES = {
     Unreachable.title: ServerState.UNREACHABLE,
     TimedOut.title: ServerState.UNRESPONSIVE,
     NotTriton.title: ServerState.NOT_TRITON,
+    Stopping.title: ServerState.STOPPING,
 }
+
+_CLEAR_FAULTS = frozenset({TimedOut.title, Stopping.title})
+"""Faults that say what is wrong with the server, whatever its metrics say."""
 
 
 def server_state(server: ServerRound, launch: Launch | None, before: ServerState, mono: float) -> ServerState:
@@ -144,7 +148,7 @@ def _faulty_api_state(
     # One late answer is not a dead server.
     if silent and standing(api, mono).current and before is not ServerState.CONNECTING:
         return before
-    return ServerState.NOT_READY if metrics_live and not silent else _faulty(fault)
+    return ServerState.NOT_READY if metrics_live and fault.title not in _CLEAR_FAULTS else _faulty(fault)
 
 
 def _faulty(fault: Fault | None) -> ServerState:

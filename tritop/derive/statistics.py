@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import sub
+from typing import NamedTuple
 
 from tritop.derive.counters import MIN_SPAN_S, increments
 from tritop.derive.exposition import GAP_PERIODS
@@ -45,16 +47,20 @@ interval and was running in another. BUSY is then taken over the window of the s
 """Places in `VersionTally.totals` and `VersionTally.gained`."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchPoint:
+class BatchPoint(NamedTuple):
     """The cumulative batch statistics at one instant of the window."""
 
     mono: float
-    batches: tuple[BatchStatistics, ...]
+    sizes: tuple[int, ...]
+    executions: tuple[int, ...]
+    """For each size."""
+    compute_ns: tuple[int, ...]
+    """For each size: input, infer and output together."""
+    total_ns: int
+    """Sum of `compute_ns`."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class VersionTally:
+class VersionTally(NamedTuple):
     """One model version in one reading of the statistics, against the reading before.
 
     It is the same object as for the reading before where nothing moved.
@@ -110,8 +116,14 @@ def _first(mono: float, statistics: Iterable[VersionStatistics]) -> dict[Key, Ve
 
 
 def _first_tally(mono: float, statistics: VersionStatistics) -> VersionTally:
-    window = (BatchPoint(mono, statistics.batches),)
+    window = (_point(mono, statistics.batches),)
     return VersionTally(statistics, _totals(statistics), None, False, False, window, (), None, None)
+
+
+def _point(mono: float, batches: tuple[BatchStatistics, ...]) -> BatchPoint:
+    compute_ns = tuple([batch.compute_input_ns + batch.compute_infer_ns + batch.compute_output_ns for batch in batches])
+    sizes, executions = tuple([batch.size for batch in batches]), tuple([batch.count for batch in batches])
+    return BatchPoint(mono, sizes, executions, compute_ns, sum(compute_ns))
 
 
 def _totals(statistics: VersionStatistics) -> tuple[int, ...]:
@@ -141,9 +153,14 @@ def _compare(last: VersionTally, statistics: VersionStatistics, mono: float, spa
     moved = statistics is not last.statistics
     totals = _totals(statistics) if moved else last.totals
     gained, restarted = increments(totals, last.totals)
-    # What ran before a restart belongs to a model object, perhaps to a configuration, that is gone.
-    before = BatchPoint(mono - span_s, () if restarted else last.statistics.batches)
-    window = _slide((before,) if restarted else last.window, before, BatchPoint(mono, statistics.batches))
+    before = last.window[-1]._replace(mono=mono - span_s)
+    newest = _point(mono, statistics.batches) if moved else before._replace(mono=mono)
+    if restarted:
+        # What ran before belongs to a model object, perhaps to a configuration, that is gone.
+        before = BatchPoint(mono - span_s, (), (), (), 0)
+        window: tuple[BatchPoint, ...] = (before, newest)
+    else:
+        window = _slide(last.window, before, newest)
     known = gained if not (restarted and gap) else None
     spectrum, window_s, busy_s = _spectrum(window, before) if known is not None else ((), None, None)
     quiet = not restarted and not any(gained)
@@ -167,38 +184,33 @@ def _slide(window: tuple[BatchPoint, ...], before: BatchPoint, newest: BatchPoin
 
 def _spectrum(window: tuple[BatchPoint, ...], before: BatchPoint) -> tuple[tuple[BatchSize, ...], float, float]:
     """The batch sizes that ran within the window, its length, and BUSY over the interval or the window."""
-    base, newest = window[0], window[-1]
-    window_s = newest.mono - base.mono
-    if base.batches == newest.batches:
-        return (), window_s, 0.0
-    past = {batch.size: batch for batch in base.batches}
-    ran = [(batch.size, *_batch_gain(batch, past.get(batch.size))) for batch in newest.batches]
-    executions = sum(count for _, count, _ in ran)
+    newest = window[-1]
+    window_s = newest.mono - window[0].mono
+    counts, times_ns = _ran(window[0], newest)
+    executions = sum(counts)
     if executions <= 0:
         return (), window_s, 0.0
     sizes = tuple(
-        BatchSize(size, count / window_s, ns / 1e3 / (count * size) if size > 0 else None, count / executions)
-        for size, count, ns in sorted(ran)
-        if count > 0
+        [
+            BatchSize(size, count / window_s, ns / 1e3 / (count * size) if size > 0 else None, count / executions)
+            for size, count, ns in zip(newest.sizes, counts, times_ns, strict=True)
+            if count > 0
+        ]
     )
-    window_ns = sum(ns for _, _, ns in ran)
-    span_s = newest.mono - before.mono
+    window_ns, span_s = sum(times_ns), newest.mono - before.mono
     if window_ns / executions > LONG_EXECUTION * span_s * 1e9:
         return sizes, window_s, window_ns / 1e9 / window_s
-    return sizes, window_s, _busy_ns(before, newest) / 1e9 / span_s
+    return sizes, window_s, max(0, newest.total_ns - before.total_ns) / 1e9 / span_s
 
 
-def _busy_ns(before: BatchPoint, now: BatchPoint) -> int:
-    if before.batches is now.batches:
-        return 0
-    past = {batch.size: batch for batch in before.batches}
-    return sum(_batch_gain(batch, past.get(batch.size))[1] for batch in now.batches)
-
-
-def _batch_gain(batch: BatchStatistics, past: BatchStatistics | None) -> tuple[int, int]:
-    """(executions, compute time [ns]) since `past`."""
-    ns = batch.compute_input_ns + batch.compute_infer_ns + batch.compute_output_ns
-    if past is None:
-        return batch.count, ns
-    past_ns = past.compute_input_ns + past.compute_infer_ns + past.compute_output_ns
-    return max(0, batch.count - past.count), max(0, ns - past_ns)
+def _ran(base: BatchPoint, newest: BatchPoint) -> tuple[list[int], list[int]]:
+    """(executions, compute time [ns]) since `base` for each of `newest.sizes`."""
+    old_counts, old_ns = base.executions, base.compute_ns
+    if base.sizes != newest.sizes:
+        past = {size: (count, ns) for size, count, ns in zip(base.sizes, old_counts, old_ns, strict=True)}
+        old = [past.get(size, (0, 0)) for size in newest.sizes]
+        old_counts, old_ns = tuple([count for count, _ in old]), tuple([ns for _, ns in old])
+    counts, times_ns = list(map(sub, newest.executions, old_counts)), list(map(sub, newest.compute_ns, old_ns))
+    if counts and (min(counts) < 0 or min(times_ns) < 0):
+        return [max(0, count) for count in counts], [max(0, ns) for ns in times_ns]
+    return counts, times_ns
