@@ -184,7 +184,7 @@ class _Lesson:
         value = _float(digits)
         if value is not None:
             name, brace, rest = text.rpartition(" ")[0].partition("{")
-            labels = self._labels_of(brace + rest) if name == self._name or _PLAIN_NAME.fullmatch(name) else None
+            labels = self._labels_of(brace + rest) if _PLAIN_NAME.fullmatch(name) else None
             if labels is not None:
                 self._add_sample(name, labels, value, head + b" ")
                 return

@@ -189,9 +189,7 @@ class HttpConnection:
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._reader is not None and self._writer is not None:
-            if not self._reader.at_eof():
-                return self._reader, self._writer
-            self._abort()
+            return self._reader, self._writer
         host = self._parts.hostname or ""
         if self._parts.scheme == "https" and self._tls is None:
             self._tls = self._tls_context()

@@ -113,7 +113,7 @@ names = st.sampled_from(
         "_count",
     ]
 )
-any_name = st.one_of(names, names, names, st.sampled_from(['{"nv_a"}', '{"n\\"x\\\\y z"}', '""', "9x", "a b"]))
+any_name = st.one_of(names, names, st.sampled_from(['{"nv_a"}', '{"n\\"x\\\\y z"}', '""', "9x", "a b"]))
 kinds = st.sampled_from(["counter", "gauge", "summary", "histogram", "untyped", "unknown", "info", "nonsense"])
 nasty = st.text(st.sampled_from('ab"\\\n{},= #\t\r\x1b[]\x00\x85\xa0é1_'), max_size=6)
 
@@ -196,6 +196,7 @@ def changed(draw: st.DrawFn, body: bytes) -> bytes:
 @example(first=b'# TYPE "" summary\n_count 1', second=b'# TYPE "" summary\n_count 2', third=b"_count 2")
 @example(first=b"a 1", second=b"a 1_0", third=b"a " + b"9" * 400)
 @example(first=b"a 1 5", second=b"a 1 6", third=b"a 2 6")
+@example(first=b"a b{} 0\na b 0", second=b"a b{} 0", third=b"a b{} 0\na b 0")
 @given(first=bodies, second=bodies, third=bodies)
 def test_any_bodies_in_a_row_are_read_as_prometheus_client_reads_each(
     first: bytes, second: bytes, third: bytes

@@ -294,9 +294,10 @@ async def closes_on_the_second_request(peer: Peer) -> None:
         say(GOOD, then_close=True),
         closes_on_the_second_request,
         say(GOOD, response(b"idle", status="408 Request Timeout"), then_close=True),
+        say(GOOD + b"and more than it announced", then_close=True),
     ],
 )
-def test_a_connection_that_was_closed_while_idle_is_replaced_silently(first: Play) -> None:
+def test_a_connection_that_cannot_be_used_again_is_replaced_silently(first: Play) -> None:
     async def test() -> None:
         async with FakeMetricsServer(in_turn(first, say(GOOD))) as server:
             collector = metrics(server.url)
