@@ -51,8 +51,12 @@ def listening_ports(pid: int) -> frozenset[int]:
     An open port alone proves nothing: it may be somebody else's, and Triton finds that out last.
     gRPC listens on an IPv6 socket with a mapped IPv4 address, the others on an IPv4 one.
     """
+    owned = set()
     try:
-        owned = {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            # A descriptor may be closed between the listing and the look at it.
+            with contextlib.suppress(FileNotFoundError):
+                owned.add(os.readlink(f"/proc/{pid}/fd/{name}"))
         rows = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
         with contextlib.suppress(FileNotFoundError):
             rows += Path(f"/proc/{pid}/net/tcp6").read_text().splitlines()[1:]
