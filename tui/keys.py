@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from textual.binding import Binding, BindingType
 
-from tritop.model import EMPTY_SNAPSHOT, ModelVersion, Server, Snapshot, Traffic
+from tritop.model import EMPTY_SNAPSHOT, ModelState, ModelVersion, Server, Snapshot, Traffic
 from tui.present.traffic import runs
 
 __all__ = ["ACTIONS", "Action", "Group", "Place", "Situation", "action_named", "actions_in", "bindings_for"]
@@ -80,6 +80,8 @@ def _may_load(situation: Situation) -> str:
         return "no model is selected"
     if situation.read_only or situation.server.read_only:
         return f"{situation.server.name} is read-only: traffic would load it"
+    if situation.model.state is not ModelState.READY and not runs(situation.traffic):
+        return f"{situation.model.name} is not loaded"
     return ""
 
 
@@ -129,7 +131,7 @@ _TABLE = frozenset({Place.OVERVIEW})
 _WITH_MODEL = frozenset({Place.OVERVIEW, Place.MODEL, Place.CONFIG})
 _STEERING = frozenset({Place.OVERVIEW, Place.MODEL})
 _TEXTS = frozenset({Place.CONFIG, Place.EVENTS, Place.SERVER, Place.MODEL, Place.HELP})
-_BELOW = frozenset({Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS})
+_BELOW = frozenset({Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS, Place.HELP})
 
 ACTIONS: tuple[Action, ...] = (
     Action("move", ("up", "down"), "move", "move up and down", Group.MOVE, _EVERYWHERE,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from tritop.model import Event, EventKind, Snapshot
 from tui.format import clock, fit
-from tui.present.lines import Piece, rule
+from tui.present.lines import Piece, rule, wrapped
 from tui.present.look import Look
 from tui.present.verdicts import first_line
 from tui.widgets.lines import Line
 
-__all__ = ["event_line", "event_lines", "event_mark"]
+__all__ = ["event_line", "event_lines", "event_mark", "ledger_lines"]
+
+TEXT_AT = 59
+"""Column where the text of an event begins: time, kind and subject stand before it."""
 
 _TONES = {
     EventKind.SERVER_LOST: "error",
@@ -21,20 +24,36 @@ _TONES = {
 }
 
 
-def event_line(event: Event, look: Look, several: bool) -> Line:
-    """Time, what, which model, and the first line of its text."""
+def event_line(event: Event, look: Look, several: bool, text: str | None = None) -> Line:
+    """Time, what, which model, and the first line of its text, or another text."""
     subject = f"{look.clean(event.model, 40)} {look.clean(event.version, 12)}".strip()
     if several or not subject:
         subject = f"{look.clean(event.server, 30)} {subject}".strip()
     kind = "traffic" if event.kind is EventKind.OPERATION and not event.text else str(event.kind)
-    said = look.clean(first_line(event.text), 300)
-    who = f" by {look.clean(event.who, 40)}" if event.who else ""
+    said = event_text(event, look) if text is None else text
     return (
         (f" {clock(event.at)}  ", "dim"),
         (f"{fit(kind, 16)}  ", _TONES.get(event.kind, "")),
         (f"{fit(subject, 28)}  ", ""),
-        (f"{said}{who}", "dim"),
+        (said, "dim"),
     )
+
+
+def event_text(event: Event, look: Look) -> str:
+    """The first line of an event's text, and who did it."""
+    who = f"by {look.clean(event.who, 40)}" if event.who else ""
+    return f"{look.clean(first_line(event.text), 1000)} {who}".strip()
+
+
+def ledger_lines(snapshot: Snapshot, width: int, look: Look) -> list[Line]:
+    """Every event, newest first; a long text goes on below its beginning."""
+    several = len(snapshot.servers) > 1
+    lines: list[Line] = []
+    for event in reversed(snapshot.events):
+        texts = [line[0][0] for line in wrapped(event_text(event, look), width - TEXT_AT)] or [""]
+        lines.append(event_line(event, look, several, texts[0]))
+        lines += [((" " * TEXT_AT + text, "dim"),) for text in texts[1:]]
+    return lines
 
 
 def event_lines(snapshot: Snapshot, width: int, height: int, look: Look) -> list[Line]:

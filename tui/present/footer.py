@@ -12,7 +12,8 @@ __all__ = ["footer_line"]
 
 def footer_line(place: Place, situation: Situation, width: int) -> Line:
     """Keys and labels of the possible actions, in the table's order; the highest rank goes first."""
-    offered = [action for action in actions_in(place) if action.footer and not action.enabled(situation)]
+    offered = [action for action in actions_in(place) if action.footer and action.opens is not place]
+    offered = [action for action in offered if not action.enabled(situation)]
     while offered and sum(_cells(action) for action in offered) > width:
         offered.remove(max(offered, key=lambda action: action.footer))
     spans: list[tuple[str, str]] = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tritop.model import Gpu, ModelState, Server, ServerState, Snapshot, SourceState
 from tui.draw import bar
-from tui.format import age_s, bytes_iec, clock, percent
+from tui.format import age_s, bytes_iec, clock, fit, percent
 from tui.present.lines import Piece, one_line
 from tui.present.look import SERVER_TONES, Look
 from tui.widgets.lines import Line
@@ -60,7 +60,10 @@ def _server_line(snapshot: Snapshot, server: Server, number: int, width: int, *,
     stale = age is not None and age > 3 * snapshot.interval_s
     name = look.clean(server.name, 40)
     title = look.clean(heading.title, 30)
-    shown = f"{title}: {name}" if first and title and title != name else name
+    shown = f"{title}: {name}" if first and title and title != name and len(snapshot.servers) == 1 else name
+    shown = (
+        fit(shown, min(30, max(len(other.name) for other in snapshot.servers))) if len(snapshot.servers) > 1 else shown
+    )
     word = str(server.state).replace("_", " ")
     left = [
         Piece(f"tritop {signs.cursor}" if first else " " * 8, "dim", 7),

@@ -21,7 +21,7 @@ _WORDS = (
     ("PEND", "requests that wait now"),
     ("BUSY", "share of the instances' time spent executing"),
     ("TREND", "requests/s over the last minute"),
-    ("TRAFFIC", "our own: ×8 keeps 8 requests in flight, 200/s is a schedule; client! means that it is the limit"),
+    ("TRAFFIC", "our own: ×8 keeps 8 requests in flight, 200/s is a schedule; ! means that the client is the limit"),
     ("WHY", "the one thing that explains a slow or failing model, with the numbers that say so"),
     ("--", "unknown; never the same as 0"),
 )  # fmt: skip
@@ -35,7 +35,7 @@ def help_lines(width: int, look: Look) -> list[Line]:
     keys = [_keys(group, body, look) for group in Group]
     words = [_words(body, look), _states(body, look)]
     groups = [keys, words] if columns == 2 else [keys + words]
-    return in_columns(groups, [cells, width - cells] if columns == 2 else [width])
+    return in_columns(groups, [cells, width - cells] if columns == 2 else [width], ascii=look.ascii)
 
 
 def _keys(group: Group, width: int, look: Look) -> Section:

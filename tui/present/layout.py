@@ -38,7 +38,8 @@ def divide_overview(height: int, *, header: int, rows: int, trouble: int = 0, ev
         header: lines that the header wants.
         rows: rows of the table without its head.
         trouble: lines that the panel of a server in trouble wants; 0 where there is none. It
-            replaces the model's pane and is wanted more than rows of the table.
+            replaces the model's pane, is wanted more than rows of the table, and has the whole
+            screen where there are none.
         events: events that could be shown.
     """
     header = min(header, max(1, height // 4))
@@ -46,12 +47,14 @@ def divide_overview(height: int, *, header: int, rows: int, trouble: int = 0, ev
     left = max(1, height - header - footer)
     wanted_rows = rows + 1
     if trouble:
-        pane = min(max(TROUBLE_LEAST, trouble), max(0, left - min(wanted_rows, TABLE_LEAST)))
-        table = left - pane
-        if table > wanted_rows and pane < trouble:
-            table = wanted_rows
-            pane = left - table
-        return OverviewHeights(header, table, pane if pane >= 2 else 0, 0, footer)
+        least = min(wanted_rows, TABLE_LEAST) if rows else 0
+        table = max(least, min(wanted_rows if rows else 0, left - max(TROUBLE_LEAST, trouble)))
+        pane = left - table
+        return (
+            OverviewHeights(header, table, pane, 0, footer)
+            if pane >= 2
+            else OverviewHeights(header, left, 0, 0, footer)
+        )
     spare = left - max(TABLE_LEAST, wanted_rows)
     if spare < PANE_LEAST:
         pane = min(PANE_LEAST + 2, left // 2) if left // 2 >= PANE_LEAST else 0

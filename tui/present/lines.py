@@ -113,7 +113,7 @@ def _section_lines(section: Section) -> list[Line]:
     return [head, *section.lines, ()]
 
 
-def beside(blocks: Sequence[Sequence[Line]], widths: Sequence[int]) -> list[Line]:
+def beside(blocks: Sequence[Sequence[Line]], widths: Sequence[int], *, ascii: bool = False) -> list[Line]:
     """Blocks of lines side by side, each in its width."""
     height = max((len(block) for block in blocks), default=0)
     merged: list[Line] = []
@@ -121,26 +121,31 @@ def beside(blocks: Sequence[Sequence[Line]], widths: Sequence[int]) -> list[Line
         spans: list[tuple[str, str]] = []
         for block, width in zip(blocks, widths, strict=True):
             line = block[number] if number < len(block) else ()
-            spans += _exactly(line, width)
+            spans += _exactly(line, width, ascii)
         merged.append(tuple(spans))
     return merged
 
 
-def _exactly(line: Line, width: int) -> list[tuple[str, str]]:
+def _exactly(line: Line, width: int, ascii: bool) -> list[tuple[str, str]]:
     """The spans of a line, cut and padded to a width."""
     spans: list[tuple[str, str]] = []
     left = width
     for text, tone in line:
         taken = cell_len(text)
         if taken > left:
-            spans.append((fit(text, left), tone))
+            spans.append((fit(text, left, ascii=ascii), tone))
             return spans
         spans.append((text, tone))
         left -= taken
     return [*spans, (" " * left, "")] if left else spans
 
 
-def in_columns(columns: Iterable[Sequence[Section]], widths: Sequence[int]) -> list[Line]:
-    """Sections below each other in each column; the columns stand side by side."""
-    blocks = [[line for section in sections for line in _section_lines(section)] for sections in columns]
-    return beside(blocks, widths)
+def in_columns(
+    columns: Iterable[Sequence[Section | None]], widths: Sequence[int], *, ascii: bool = False
+) -> list[Line]:
+    """Sections below each other in each column, `None` left out; the columns stand side by side."""
+    blocks = [
+        [line for section in sections if section is not None for line in _section_lines(section)]
+        for sections in columns
+    ]
+    return beside(blocks, widths, ascii=ascii)

@@ -16,6 +16,7 @@ from tui.present.pane import (
     instance_text,
     no_batches_reason,
     p99_text,
+    shows_numbers,
     stage_bars,
     stage_total_us,
 )
@@ -52,9 +53,11 @@ def model_lines(
         groups = [time + now[2:], now[:2] + rest]
     elif columns == 3:
         groups = [time, now, rest]
-    filled = [[section for section in group if section is not None] for group in groups]
-    widths = [cells] * (columns - 1) + [width - cells * (columns - 1)]
-    return in_columns(filled, widths)
+    if not shows_numbers(model):
+        groups = [now[:1], rest] if columns > 1 else [now[:1] + rest]
+        cells = width // len(groups)
+    widths = [cells] * (len(groups) - 1) + [width - cells * (len(groups) - 1)]
+    return in_columns(groups, widths, ascii=look.ascii)
 
 
 def note_lines(snapshot: Snapshot, server: Server, model: ModelVersion, *, width: int, look: Look) -> list[Line]:
@@ -68,9 +71,8 @@ def note_lines(snapshot: Snapshot, server: Server, model: ModelVersion, *, width
         _versions(server, model, body, look),
         _config(model, body, look),
     ]
-    groups = [left, right] if columns == 2 else [left]
-    filled = [[section for section in group if section is not None] for group in groups]
-    return in_columns(filled, [cells] * columns)
+    groups = [left, right] if columns == 2 else [left + right]
+    return in_columns(groups, [cells] * columns, ascii=look.ascii)
 
 
 def _state(snapshot: Snapshot, model: ModelVersion, width: int, look: Look) -> Section | None:
@@ -152,7 +154,7 @@ def _batches(model: ModelVersion, width: int, look: Look) -> Section:
             )
     else:
         lines += wrapped(no_batches_reason(model) or UNKNOWN, width, "dim")
-    return Section(batch_title(model), tuple(lines), "share of executions, time per inference" if bars else "")
+    return Section(batch_title(model), tuple(lines), "share, time per inference" if bars else "")
 
 
 def _quantiles(model: ModelVersion, width: int) -> Section:
@@ -176,7 +178,8 @@ def _quantiles(model: ModelVersion, width: int) -> Section:
 def _traffic(model: ModelVersion, traffic: Traffic | None, width: int, look: Look) -> Section:
     """What our client measures beside the server's own means."""
     if traffic is None or (not runs(traffic) and not traffic.fault):
-        return Section("OUR TRAFFIC", ((("none; b starts it", "dim"),),))
+        hint = "none; b starts it" if model.state is ModelState.READY else "none"
+        return Section("OUR TRAFFIC", (((hint, "dim"),),))
     state_tone = "error" if traffic.fault else "ok" if runs(traffic) else "dim"
     lines = bullet("generator", LABEL, f"{look.glyphs.of_traffic(traffic.state)} {traffic.state}", width, state_tone)
     if traffic.fault:

@@ -26,9 +26,8 @@ def server_lines(snapshot: Snapshot, server: Server, width: int, look: Look) -> 
     left = [trouble, _facts(server, body, look), _sources(snapshot, server, body, look), _gpus(snapshot, body, look)]
     right = [_launch(server, body, look), custom_section(server, body, look), _log(server, body, look)]
     groups = [left, right] if columns == 2 else [left + right]
-    filled = [[section for section in group if section is not None] for group in groups]
     widths = [cells, width - cells] if columns == 2 else [width]
-    return in_columns(filled, widths)
+    return in_columns(groups, widths, ascii=look.ascii)
 
 
 def _trouble(snapshot: Snapshot, server: Server, width: int, look: Look) -> Section | None:

@@ -35,11 +35,13 @@ _COLUMNS: dict[str, Column] = {
         Column("pending", "PEND", 5, priority=8),
         Column("busy", "BUSY", 5, priority=5),
         Column("trend", "TREND", TREND_WIDTH, right=False, priority=9),
-        Column("traffic", "TRAFFIC", 8, right=False, priority=6),
-        Column("why", "WHY", 10, right=False, priority=3, flex=True),
+        Column("traffic", "TRAFFIC", 7, right=False, priority=6),
+        Column("why", "WHY", 16, right=False, priority=3, flex=True),
     )
 }
 MODEL_WIDTH_MOST = 32
+SIGNS_ONLY_BELOW = 60
+"""Cells of a terminal below which the state is only its sign."""
 COLUMN_KEYS = tuple(_COLUMNS)
 
 
@@ -73,9 +75,9 @@ def columns_for(snapshot: Snapshot, look: Look, width: int, wanted: Sequence[str
         states |= {str(server.state) for server in snapshot.servers if not server.models}
     widths = {
         "model": min(max(longest, 8), MODEL_WIDTH_MOST, max(8, width // 5)),
-        "state": 2 + max(len(state) for state in states),
+        "state": 1 if width < SIGNS_ONLY_BELOW else 2 + max(len(state) for state in states),
         "server": min(max((len(server.name) for server in snapshot.servers), default=6), 18),
-        "version": min(max((len(model.version) for model in models), default=3), 6),
+        "version": max(3, min(max((len(model.version) for model in models), default=3), 6)),
     }
     keys = [key for key in wanted if key in _COLUMNS] or list(_COLUMNS)
     if not wanted:
@@ -83,12 +85,12 @@ def columns_for(snapshot: Snapshot, look: Look, width: int, wanted: Sequence[str
         if not snapshot.traffic:
             hidden.add("traffic")
         keys = [key for key in keys if key not in hidden]
-    titles = {"p99": _p99_title(models)}
+    titles = {"p99": _p99_title(models)} | ({"state": "S"} if width < SIGNS_ONLY_BELOW else {})
     return tuple(
         Column(
             column.key,
             titles.get(column.key, column.title),
-            max(widths.get(column.key, column.width), min(len(column.title), column.width)),
+            widths.get(column.key, column.width),
             column.right,
             column.priority,
             column.flex,
@@ -112,7 +114,7 @@ def _p99_title(models: Sequence[ModelVersion]) -> str:
 
 
 def traffic_text(traffic: Traffic | None, look: Look) -> str:
-    """`×32` in flight, `200/s` as scheduled, with `!` where the client is the limit."""
+    """`×32` in flight, `200/s` as scheduled, with ` !` where the client is the limit."""
     if traffic is None or (not runs(traffic) and not traffic.fault):
         return ""
     if not runs(traffic):
@@ -123,7 +125,7 @@ def traffic_text(traffic: Traffic | None, look: Look) -> str:
         text = f"{rate(traffic.rate_per_s)}/s"
     else:
         text = look.glyphs.of_traffic(traffic.state)
-    return f"{text} client!" if traffic.client_bound else text
+    return f"{text} !" if traffic.client_bound else text
 
 
 def compute_us(model: ModelVersion) -> float | None:

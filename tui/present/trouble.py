@@ -13,7 +13,7 @@ __all__ = ["in_trouble", "table_empty_text", "trouble_lines"]
 
 _ADVICE = {
     ServerState.UNREACHABLE: "It is tried again by itself; ^R tries at once.",
-    ServerState.UNRESPONSIVE: "It is tried again by itself; the numbers below are the last ones it gave.",
+    ServerState.UNRESPONSIVE: "It is tried again by itself; the numbers shown are the last ones it gave.",
     ServerState.NOT_TRITON: "Check the address; nothing but Triton's gRPC port is of use here.",
     ServerState.STOPPED: "It was stopped; nothing is tried.",
     ServerState.FAILED: "It is not started again by itself.",
@@ -64,7 +64,8 @@ def trouble_lines(server: Server, now: float, width: int, look: Look, height: in
     lines: list[Line] = [((f"{sign} {look.clean(server.name, 60)} {said}", tone), (f"  {where}", "dim"))]
     launch = server.launch
     if launch is not None:
-        lines += _launch_lines(launch, width, look)
+        starting = server.state in (ServerState.CONNECTING, ServerState.STARTING, ServerState.NOT_READY)
+        lines += _launch_lines(launch, starting, width, look)
     if launch is None or server.state in (ServerState.UNREACHABLE, ServerState.UNRESPONSIVE, ServerState.NOT_TRITON):
         lines += _fault_lines(server, now, width, look)
     advice = _ADVICE.get(server.state, "")
@@ -75,7 +76,7 @@ def trouble_lines(server: Server, now: float, width: int, look: Look, height: in
     return lines
 
 
-def _launch_lines(launch: Launch, width: int, look: Look) -> list[Line]:
+def _launch_lines(launch: Launch, starting: bool, width: int, look: Look) -> list[Line]:
     lines: list[Line] = []
     if launch.explanation:
         lines += wrapped(look.clean(launch.explanation, 600), width)
@@ -88,7 +89,7 @@ def _launch_lines(launch: Launch, width: int, look: Look) -> list[Line]:
         facts.append(f"next start in {age_s(launch.restart_in_s)}")
     if facts:
         lines.append(((look.joined(facts), ""),))
-    if launch.step or launch.total:
+    if starting and (launch.step or launch.total):
         lines.append(_step_line(launch, look))
     return lines
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from tui.keys import Place, bindings_for
-from tui.present.events import event_line
+from tui.present.events import ledger_lines
 from tui.screens.pages import TextScreen
 from tui.widgets.lines import Line
 
@@ -24,6 +24,4 @@ class EventsScreen(TextScreen):
 
     def page(self, width: int) -> Sequence[Line]:
         """One line for each event."""
-        snapshot = self.desk.shown
-        several = len(snapshot.servers) > 1
-        return [event_line(event, self.desk.look, several) for event in reversed(snapshot.events)]
+        return ledger_lines(self.desk.shown, width, self.desk.look)

@@ -15,7 +15,7 @@ from tui.keys import Place, bindings_for
 from tui.present.charts import pictures
 from tui.present.lines import rule
 from tui.present.model_page import model_lines
-from tui.present.pane import model_title
+from tui.present.pane import model_title, shows_numbers
 from tui.present.table import subjects_of
 from tui.present.traffic import traffic_of
 from tui.screens.pages import TextScreen
@@ -52,14 +52,14 @@ class ModelScreen(TextScreen):
             width = self.size.width
             look = self.desk.look
             title = model_title(model, look, server.name if len(self.desk.shown.servers) > 1 else "")
-            self.heading.show([rule(title, width, look.glyphs.horizontal)])
+            self.heading.show([rule(title, width, look.glyphs.horizontal, look.glyphs.separator)])
             self._show_charts(server, model)
         super().show_body()
 
     def _show_charts(self, server: Server, model: ModelVersion) -> None:
         width, height = self.size
-        lines = min(12, (height - 3) // 3)
-        set_display(self.charts, lines >= CHART_LEAST)
+        lines = min(12, (height - 3) // 4)
+        set_display(self.charts, lines >= CHART_LEAST and shows_numbers(model))
         if not self.charts.display:
             return
         set_height(self.charts, lines)

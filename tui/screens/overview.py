@@ -126,6 +126,9 @@ class OverviewScreen(SnapshotScreen):
     def _resize(self, heights: OverviewHeights, trouble: bool) -> None:
         """Give the parts their heights; set only where they change, for each set lays out again."""
         _, model = self.desk.subject()
+        set_display(self.table, heights.table > 0)
+        if self.focused is None and heights.table > 0:
+            self.table.focus()
         parts: tuple[tuple[Widget, int], ...] = (
             (self.pane, heights.pane if not trouble and model is not None else 0),
             (self.trouble, heights.pane if trouble else 0),
