@@ -13,7 +13,7 @@ from tritop.reading import Collector, Reading
 
 READ_TIMEOUT_S = 5.0
 """Last bound on one read; collectors have tighter ones of their own."""
-MAX_BACK_OFF_S = 5.0
+MAX_BACK_OFF_S = 2.0
 """A server that comes back is seen within this time."""
 
 
