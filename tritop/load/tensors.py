@@ -113,7 +113,8 @@ def _fits(datatype: str, value: object) -> bool:
     if datatype == "BOOL":
         return isinstance(value, bool)
     if datatype == "BYTES":
-        return isinstance(value, str)
+        # JSON can spell half a character, which has no bytes: "\\ud800".
+        return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
     if isinstance(value, bool):
         return False
     if datatype in FLOATS and isinstance(value, float):
@@ -153,7 +154,7 @@ def _packs(datatype: str, value: float) -> bool:
 
 def _shown(value: object) -> str:
     if isinstance(value, str):
-        return f'"{value[:20]}"' if len(value) <= 20 else f'"{value[:20]}..."'
+        return ascii(value[:20]) + ("..." if len(value) > 20 else "")
     if isinstance(value, float) and not math.isfinite(value):
         return "not a finite number"
     if isinstance(value, bool):

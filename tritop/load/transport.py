@@ -14,7 +14,9 @@ from tritop.load.requests import ModelInputs
 from tritop.protocol import grpc, open_channel, request_metadata, service_pb2, service_pb2_grpc
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
-_SETUP_TIMEOUT_S = 5.0
+
+SETUP_TIMEOUT_S = 5.0
+"""For each question about the model before the first request."""
 
 
 class GrpcTransport:
@@ -63,7 +65,7 @@ class GrpcTransport:
             OperationFailed: it does not have the model, or the model cannot be sent traffic to.
         """
         stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channels[0])
-        about = {"timeout": _SETUP_TIMEOUT_S, "metadata": self._metadata}
+        about = {"timeout": SETUP_TIMEOUT_S, "metadata": self._metadata}
         try:
             config = await stub.ModelConfig(service_pb2.ModelConfigRequest(name=model, version=version), **about)
             metadata = await stub.ModelMetadata(service_pb2.ModelMetadataRequest(name=model, version=version), **about)
@@ -87,4 +89,4 @@ def _typed_error(error: grpc.aio.AioRpcError, endpoint: Endpoint, model: str) ->
             f"{endpoint.grpc_address} has no model {quoted(model)} to send traffic to: {quoted(details)}.",
             "Look at its name and its state with `tritop models`.",
         )
-    return read_error(error, endpoint.grpc_address, _SETUP_TIMEOUT_S)
+    return read_error(error, endpoint.grpc_address, SETUP_TIMEOUT_S)
