@@ -12,7 +12,7 @@ from tritop.errors import UsageError
 
 DEFAULT_VERB = "watch"
 
-_SHARED_HELP = "Every option also works before the verb. Settings can be kept in a file: see tritop info."
+_SHARED_HELP = "Shared options may stand before the verb. Settings can be kept in a file: see tritop info."
 
 
 class Parser(argparse.ArgumentParser):
@@ -122,8 +122,8 @@ def add_targets(parser: argparse.ArgumentParser, *, positional: bool = True) -> 
     parser.add_argument("-u", "--url", metavar="TARGET", action="append", default=[], help="the same as TARGET")
 
 
-def add_connection(parser: argparse.ArgumentParser) -> None:
-    """How to be let in, and where metrics are."""
+def add_connection(parser: argparse.ArgumentParser, *, metrics: bool = True) -> None:
+    """How to be let in and, for those who read them, where metrics are."""
     group = parser.add_argument_group("connection")
     group.add_argument(
         "--header",
@@ -135,9 +135,10 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     for key in ("tls_ca", "tls_cert", "tls_key"):
         group.add_argument(OPTION_BY_KEY[key].flag, metavar="FILE", help=OPTION_BY_KEY[key].help)
     group.add_argument("--tls-server-name", metavar="NAME", help=OPTION_BY_KEY["tls_server_name"].help)
-    metrics = group.add_mutually_exclusive_group()
-    metrics.add_argument("--metrics-url", dest="metrics", metavar="URL", help="default: the port after gRPC's")
-    metrics.add_argument("--no-metrics", dest="metrics", action="store_const", const="off", help="read no metrics")
+    if metrics:
+        place = group.add_mutually_exclusive_group()
+        place.add_argument("--metrics-url", dest="metrics", metavar="URL", help="default: the port after gRPC's")
+        place.add_argument("--no-metrics", dest="metrics", action="store_const", const="off", help="read no metrics")
 
 
 def add_interval(parser: argparse.ArgumentParser) -> None:

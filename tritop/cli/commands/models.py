@@ -32,7 +32,7 @@ class ModelsRead:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_targets(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    arguments.add_connection(parser)
+    arguments.add_connection(parser, metrics=False)
     arguments.add_general(parser)
 
 

@@ -17,7 +17,7 @@ does, and counts latency from when a request was due. Ctrl-C ends it early with 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="name of the model")
-    parser.add_argument("--model-version", "--version", metavar="V", default="", help="default: the server chooses")
+    parser.add_argument("--version", "--model-version", metavar="V", dest="model_version", default="", help="default: the server chooses")
     parser.add_argument(
         "-u", "--url", metavar="TARGET", action="append", default=[], help="the server; none: this host"
     )
@@ -33,7 +33,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input", metavar="FILE", default="", help="requests, JSON; default: made from the metadata")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    arguments.add_connection(parser)
+    arguments.add_connection(parser, metrics=False)
     parser.add_argument("--config", metavar="FILE", help="config file, TOML")
 
 
@@ -74,6 +74,7 @@ def _only(endpoints: tuple[Endpoint, ...]) -> Endpoint:
 COMMAND = Command(
     name="traffic",
     summary="Send requests to one model and print throughput and latency.",
+    usage="tritop traffic MODEL (--concurrency N | --rate R) --duration S [OPTION...]",
     description=_DESCRIPTION,
     add_arguments=_add_arguments,
     run=_run,
