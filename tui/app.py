@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 
@@ -19,6 +20,7 @@ from tritop.model import Snapshot
 from tritop.session import Session
 from tritop.settings import Settings
 from tui.commands import ActionCommands, ModelCommands
+from tui.compact import compacting
 from tui.desk import Desk
 from tui.keys import Place, action_named, bindings_for
 from tui.screens.base import SnapshotScreen
@@ -98,6 +100,10 @@ class TritopApp(App[object]):
         if self._listening.is_set():
             with contextlib.suppress(RuntimeError):  # the loop closed in between: nobody is left to read it
                 self.post_message(SnapshotsArrived())
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver, made to send fewer bytes for the same picture."""
+        return compacting(super().get_driver_class())
 
     def get_default_screen(self) -> Screen[None]:
         """The overview is below every other screen."""

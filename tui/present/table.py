@@ -18,6 +18,8 @@ __all__ = ["RowMaker", "columns_for", "subjects_of"]
 Trend = Callable[[str, ModelVersion], str]
 """(server, model version) -> the last minute of requests/s, drawn."""
 TREND_WIDTH = 10
+PLAIN_P99 = "P99"
+"""Title of the column while its numbers are of several origins."""
 
 _COLUMNS: dict[str, Column] = {
     column.key: column
@@ -31,7 +33,7 @@ _COLUMNS: dict[str, Column] = {
         Column("batch", "BATCH", 5, priority=5),
         Column("queue", "QUEUE", 6, priority=1),
         Column("compute", "COMPUTE", 7, priority=7),
-        Column("p99", "P99", 8, priority=6),
+        Column("p99", PLAIN_P99, 8, priority=6),
         Column("pending", "PEND", 5, priority=8),
         Column("busy", "BUSY", 5, priority=5),
         Column("trend", "TREND", TREND_WIDTH, right=False, priority=9),
@@ -110,7 +112,7 @@ def _origins(models: Sequence[ModelVersion]) -> set[Origin]:
 def _p99_title(models: Sequence[ModelVersion]) -> str:
     """`P99 60s` while every quantile has one origin; with several, each number carries a letter."""
     origins = _origins(models)
-    return f"P99 {_ORIGIN_TITLES[next(iter(origins))]}" if len(origins) == 1 else "P99"
+    return f"P99 {_ORIGIN_TITLES[next(iter(origins))]}" if len(origins) == 1 else PLAIN_P99
 
 
 def traffic_text(traffic: Traffic | None, look: Look) -> str:
@@ -157,38 +159,52 @@ class RowMaker:
         self._look = look
         self._trend = trend
         self._columns: tuple[Column, ...] = ()
+        self._mixed_origins = False
         self._made: dict[RowKey, _Made] = {}
 
-    def rows(self, subjects: Sequence[Subject], columns: Sequence[Column], snapshot: Snapshot) -> list[Row]:
-        """One row for each subject, cells in the order of `columns`."""
+    def rows(
+        self, subjects: Sequence[Subject], columns: Sequence[Column], snapshot: Snapshot, window: range
+    ) -> list[Row]:
+        """One row for each subject, cells in the order of `columns`.
+
+        Args:
+            subjects: every row, in order.
+            columns: the columns.
+            snapshot: where our traffic is found.
+            window: places that are in view or near it; a row outside has no cells, which saves
+                drawing a thousand rows for the forty that are seen.
+        """
         if tuple(columns) != self._columns:
             self._columns = tuple(columns)
+            self._mixed_origins = any(column.title == PLAIN_P99 for column in columns)
             self._made.clear()
         traffic = index_traffic(snapshot)
-        mixed = len(_origins([model for server in snapshot.servers for model in server.models])) > 1
-        drawn = {column.key for column in columns}
-        rows = []
+        rows: list[Row] = []
         made: dict[RowKey, _Made] = {}
-        for subject in subjects:
-            if subject.model is None:
+        for place, subject in enumerate(subjects):
+            if place not in window:
+                rows.append(Row(subject.key, ()))
+            elif subject.model is None:
                 rows.append(self._server_row(subject.server))
-                continue
-            server, model = subject.server, subject.model
-            ours = matching(traffic.get((server.name, model.name), ()), model.version) if traffic else None
-            trend = self._trend(server.name, model) if "trend" in drawn else ""
-            entry = self._made.get(subject.key)
-            if entry is None or entry.model is not model or (entry.traffic, entry.trend) != (ours, trend):
-                row = self._model_row(server, model, ours, trend, mixed)
-                entry = _Made(model, ours, trend, row)
-            made[subject.key] = entry
-            rows.append(entry.row)
+            else:
+                entry = made[subject.key] = self._entry(subject.server, subject.model, traffic)
+                rows.append(entry.row)
         self._made = made
         return rows
 
-    def _model_row(self, server: Server, model: ModelVersion, ours: Traffic | None, trend: str, mixed: bool) -> Row:
+    def _entry(self, server: Server, model: ModelVersion, traffic: dict[tuple[str, str], tuple[Traffic, ...]]) -> _Made:
+        """The row of a model version: the one made before where nothing changed."""
+        ours = matching(traffic.get((server.name, model.name), ()), model.version) if traffic else None
+        trend = self._trend(server.name, model)
+        entry = self._made.get((server.name, model.name, model.version))
+        if entry is not None and entry.model is model and (entry.traffic, entry.trend) == (ours, trend):
+            return entry
+        return _Made(model, ours, trend, self._model_row(server, model, ours, trend))
+
+    def _model_row(self, server: Server, model: ModelVersion, ours: Traffic | None, trend: str) -> Row:
         look = self._look
         p99 = latency_us(model.p99_us)
-        if mixed and model.p99_origin is not None and p99 != UNKNOWN:
+        if model.p99_origin is not None and p99 != UNKNOWN and self._mixed_origins:
             p99 += " " + _ORIGIN_SIGNS[model.p99_origin]
         cells = {
             "server": look.clean(server.name, 40),

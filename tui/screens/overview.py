@@ -51,6 +51,7 @@ class OverviewScreen(SnapshotScreen):
         self._rows = RowMaker(desk.look, self._trend)
         self._columns: tuple[Column, ...] = ()
         self._subjects: list[Subject] = []
+        self._window = range(0)
 
     def compose_body(self) -> Iterable[Widget]:
         """Problems, table, pane or panel, events; the filter line lies over the footer."""
@@ -65,6 +66,7 @@ class OverviewScreen(SnapshotScreen):
     def on_mount(self) -> None:
         """The table has the keys."""
         self.table.focus()
+        self.watch(self.table, "scroll_y", self._scrolled, init=False)
 
     def show_body(self) -> None:
         """Paint table, pane and panels."""
@@ -75,12 +77,24 @@ class OverviewScreen(SnapshotScreen):
         self._subjects = ordered(keep(subjects, desk.needle), desk.order)
         self.filter_line.show_count(len(self._subjects), len(subjects))
         self.table.set_empty(table_empty_text(snapshot, desk.needle))
-        self.table.show(self._rows.rows(self._subjects, self._columns, snapshot))
+        self._show_rows()
         self._follow_selection()
         problems = problem_lines(snapshot, width, desk.look, min(PROBLEMS_MOST, self.size.height // 8))
         self.problems.display = bool(problems)
         self.problems.show(problems)
         self._show_lower(len(problems))
+
+    def _show_rows(self) -> None:
+        """Draw the rows in view and a screenful above and below, so that scrolling finds them there."""
+        lines = max(1, self.size.height)
+        top = round(self.table.scroll_offset.y)
+        self._window = range(max(0, top - lines), top + 2 * lines)
+        self.table.show(self._rows.rows(self._subjects, self._columns, self.desk.shown, self._window))
+
+    def _scrolled(self) -> None:
+        top = round(self.table.scroll_offset.y)
+        if top < self._window.start or top + self.size.height > self._window.stop:
+            self._show_rows()
 
     def _show_columns(self) -> None:
         desk = self.desk
