@@ -20,7 +20,7 @@ OFF = "\x1b[0m"
 
 @dataclass
 class FakeTerminal:
-    """Cells, looks and cursor of a terminal that knows CUP, SGR, newline and text; it keeps whatever else it is told."""
+    """Cells, looks and cursor of a terminal: knows CUP, SGR, newline and text, and keeps whatever else it is told."""
 
     cells: dict[tuple[int, int], tuple[str, object]] = field(default_factory=dict)
     other: list[str] = field(default_factory=list)
