@@ -29,6 +29,8 @@ from tui import format as fmt
 from tui.widgets.pace import terminal_backlog
 
 ROWS = 50
+HISTORY = 600
+"""Snapshots delivered at once at the start, so that trends and charts are as full as after ten minutes."""
 STEADY_AFTER_S = 4.0
 """Starting up is not what is measured."""
 PROBE_S = 0.02
@@ -66,8 +68,8 @@ def busy_snapshots(interval_s: float) -> Iterator[Snapshot]:
 
 
 def _moving(row: ModelVersion, seq: int, number: int) -> ModelVersion:
-    """The row with noise of a few percent on every number that is measured, as a real server gives it."""
-    noise = 1.0 + ((seq * 7919 + number * 104_729) % 97 - 48) / 1000.0
+    """The row with noise of up to ten percent on every number that is measured, as a real server gives it."""
+    noise = 1.0 + ((seq * 7919 + number * 104_729) % 97 - 48) / 500.0
 
     def scaled(value: float | None) -> float | None:
         return None if value is None else value * noise
@@ -82,7 +84,7 @@ def _moving(row: ModelVersion, seq: int, number: int) -> ModelVersion:
         compute_infer_us=scaled(row.compute_infer_us),
         p99_us=scaled(row.p99_us),
         busy_ratio=scaled(row.busy_ratio),
-        pending=(number + seq) % 40,
+        pending=(row.pending or 0) + (number + seq) % 3,
     )
 
 
@@ -103,13 +105,18 @@ class ScheduledSession(FakeSession):
 
     def _sample(self, deliver: Callable[[Snapshot], None]) -> None:
         begin = time.monotonic()
+        for number in range(1 - HISTORY, 1):
+            deliver(self._snapshot(number, begin + number * self._period_s))
         for number in itertools.count(1):
             due = begin + number * self._period_s
             if self._ending.wait(max(0.0, due - time.monotonic())):
                 return
             self._lateness.note(due)
-            template = self._made[number % len(self._made)]
-            deliver(replace(template, seq=number, at=SAMPLE_AT + number * self._period_s, mono=due))
+            deliver(self._snapshot(number, due))
+
+    def _snapshot(self, number: int, mono: float) -> Snapshot:
+        template = self._made[number % len(self._made)]
+        return replace(template, seq=HISTORY + number, at=SAMPLE_AT + number * self._period_s, mono=mono)
 
 
 class DataTableApp(App[None]):
