@@ -11,7 +11,8 @@ from tui.widgets.lines import Line
 
 __all__ = ["event_line", "event_lines", "event_mark", "ledger_lines"]
 
-TEXT_AT = 59
+SUBJECT_WIDTH = 22
+TEXT_AT = 13 + 18 + SUBJECT_WIDTH
 """Column where the text of an event begins: time, kind and subject stand before it."""
 
 _TONES = {
@@ -34,7 +35,7 @@ def event_line(event: Event, look: Look, several: bool, text: str | None = None)
     return (
         (f" {clock(event.at)}  ", "dim"),
         (f"{fit(kind, 16)}  ", _TONES.get(event.kind, "")),
-        (f"{fit(subject, 28)}  ", ""),
+        (f"{fit(subject, SUBJECT_WIDTH)}  ", ""),
         (said, "dim"),
     )
 

@@ -150,9 +150,10 @@ def _gpu_line(gpu: Gpu, number: int, width: int, look: Look) -> Line:
     pieces = [
         Piece(gpu_name(gpu, number), "title"),
         Piece(look.clean(gpu.name.removeprefix("NVIDIA "), 20), "", 8),
-        Piece(f"{percent(gpu.utilization_ratio):>4} {drawn(gpu.utilization_ratio)}", busy_tone),
+        Piece(f"{percent(gpu.utilization_ratio):>4}", busy_tone),
+        Piece(drawn(gpu.utilization_ratio), "graph", 7, joined=True),
         Piece(f"mem {bytes_iec(gpu.used_bytes)} of {bytes_iec(gpu.total_bytes)}", memory_tone, 1),
-        Piece(drawn(memory), memory_tone, 6),
+        Piece(drawn(memory), "graph", 6, joined=True),
         Piece(f"{power} W" if power else "", "", 3),
         Piece("" if gpu.temperature_c is None else f"{gpu.temperature_c:.0f} {degree}C", "", 4),
         Piece("" if gpu.sm_clock_mhz is None else f"{gpu.sm_clock_mhz} MHz", "", 7),

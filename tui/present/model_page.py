@@ -22,6 +22,7 @@ from tui.present.pane import (
 )
 from tui.present.traffic import runs
 from tui.present.verdicts import verdict_sentence, why_tone
+from tui.widgets.bars import Bar
 from tui.widgets.lines import Line
 
 __all__ = ["model_lines", "note_lines"]
@@ -137,8 +138,7 @@ def _stages(model: ModelVersion, width: int, look: Look) -> Section:
     lines = []
     for each in bars:
         drawn = bar(each.value / most if most else None, BAR_WIDTH, ascii=look.ascii)
-        text = f"{fit(each.label, STAGE_WIDTH)} {fit(each.text, 7, right=True)} {drawn} {each.note:>4}"
-        lines.append(((text, each.tone),))
+        lines.append(_bar_line(fit(each.label, STAGE_WIDTH), each, drawn))
     return Section("WHERE THE TIME GOES", tuple(lines), f"{latency_us(stage_total_us(model))} mean of a request")
 
 
@@ -149,12 +149,15 @@ def _batches(model: ModelVersion, width: int, look: Look) -> Section:
         most = max(each.value for each in bars)
         for each in bars:
             drawn = bar(each.value / most if most else None, BAR_WIDTH, ascii=look.ascii)
-            lines.append(
-                ((f"{fit(each.label, 7, right=True)} {fit(each.text, 7, right=True)} {drawn} {each.note:>7}", ""),)
-            )
+            lines.append(_bar_line(fit(each.label, STAGE_WIDTH, right=True), each, drawn))
     else:
         lines += wrapped(no_batches_reason(model) or UNKNOWN, width, "dim")
     return Section(batch_title(model), tuple(lines), "share, time per inference" if bars else "")
+
+
+def _bar_line(label: str, each: Bar, drawn: str) -> Line:
+    head = f"{label} {fit(each.text, 7, right=True)} "
+    return ((head, each.tone), (drawn, each.tone or "graph"), (f" {each.note:>7}", each.tone))
 
 
 def _quantiles(model: ModelVersion, width: int) -> Section:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tritop.model import BatchSize, ModelConfig, ModelState, ModelVersion, Origin, Scheduling, Traffic, VerdictKind
 from tui.format import UNKNOWN, age_s, count, duration_s, latency_us, percent, rate
-from tui.present.lines import Piece
+from tui.present.lines import Piece, one_line
 from tui.present.look import MODEL_TONES, Look
 from tui.present.table import compute_us
 from tui.present.traffic import runs
@@ -150,7 +150,7 @@ def no_batches_reason(model: ModelVersion) -> str:
     return f"no execution in the last {duration_s(model.batch_window_s)}"
 
 
-def traffic_line(model: ModelVersion, traffic: Traffic | None, look: Look) -> Line:
+def traffic_line(model: ModelVersion, traffic: Traffic | None, width: int, look: Look) -> Line:
     """Our traffic in one line: what is sent, and what the client measures beside the server's mean."""
     if traffic is None:
         return ()
@@ -159,19 +159,18 @@ def traffic_line(model: ModelVersion, traffic: Traffic | None, look: Look) -> Li
         if not traffic.fault:
             return ()
         return ((f"{sign} traffic failed: {look.clean(traffic.fault, 300)}", "error"),)
-    spans: list[tuple[str, str]] = [(f"{sign} traffic {asked_text(traffic, look)}", "accent")]
-    window = f", last {duration_s(traffic.window_s)}" if traffic.window_s else ""
-    measured = (
-        f"{rate(traffic.requests_per_s)}/s",
-        f"client p50 {latency_us(traffic.p50_us)} p99 {latency_us(traffic.p99_us)}{window}",
-        f"server mean {latency_us(stage_total_us(model))}",
-    )
-    spans.append((f"  {look.joined(measured)}", ""))
-    if traffic.errors_per_s:
-        spans.append((f"  {rate(traffic.errors_per_s)} errors/s", "error"))
-    if traffic.client_bound:
-        spans.append((f"  the client is the limit (its CPU {percent(traffic.client_cpu_ratio)})", "warn"))
-    return tuple(spans)
+    errors = f"{rate(traffic.errors_per_s)} errors/s" if traffic.errors_per_s else ""
+    bound = f"the client is the limit, its CPU {percent(traffic.client_cpu_ratio)}" if traffic.client_bound else ""
+    pieces = [
+        Piece(f"{sign} traffic {asked_text(traffic, look)}", "accent"),
+        Piece(f"{rate(traffic.requests_per_s)}/s"),
+        Piece(errors, "error", 1),
+        Piece(bound, "warn", 2),
+        Piece(f"client p50 {latency_us(traffic.p50_us)} p99 {latency_us(traffic.p99_us)}", "", 3),
+        Piece(f"server mean {latency_us(stage_total_us(model))}", "", 4),
+        Piece(f"last {duration_s(traffic.window_s)}" if traffic.window_s else "", "dim", 5),
+    ]
+    return one_line(pieces, [], width, gap=3)
 
 
 def asked_text(traffic: Traffic, look: Look) -> str:

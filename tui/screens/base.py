@@ -54,6 +54,11 @@ class SnapshotScreen(Screen[None]):
         yield Lines(id="header", ascii=ascii)
         yield from self.compose_body()
         yield Lines(id="footer", ascii=ascii)
+        yield from self.compose_over()
+
+    def compose_over(self) -> Iterable[Widget]:
+        """Widgets that lie over the footer while they are open."""
+        return ()
 
     def compose_body(self) -> Iterable[Widget]:
         """The widgets between header and footer."""

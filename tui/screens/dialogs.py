@@ -38,7 +38,9 @@ class ChoiceDialog(ModalScreen[str | None]):
             width: auto; height: auto; max-height: 90%; border: round $primary; padding: 0 1; background: $surface;
             border-title-color: $foreground;
         }
-        & OptionList { width: auto; min-width: 30; height: auto; border: none; padding: 0; background: $surface; }
+        & OptionList, & OptionList:focus {
+            width: auto; min-width: 30; height: auto; border: none; padding: 0; background: $surface;
+        }
     }
     """
 

@@ -36,6 +36,8 @@ class ModelScreen(TextScreen):
     empty = "no model is selected"
     BINDINGS: ClassVar[list[BindingType]] = bindings_for(Place.MODEL)
 
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  Textual declares it on the instance
+
     heading = getters.query_one("#heading", Lines)
     charts = getters.query_one("#charts", Horizontal)
 

@@ -77,7 +77,7 @@ class ModelPane(Vertical):
         several = len(self._desk.shown.servers) > 1
         title = model_title(model, look, server.name if several else "")
         self.heading.show([rule(title, width, look.glyphs.horizontal, look.glyphs.separator)])
-        sent = traffic_line(model, traffic, look)
+        sent = traffic_line(model, traffic, width - 2, look)
         set_display(self.traffic, bool(sent))
         if sent:
             self.traffic.show([sent])

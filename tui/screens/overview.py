@@ -54,13 +54,16 @@ class OverviewScreen(SnapshotScreen):
         self._window = range(0)
 
     def compose_body(self) -> Iterable[Widget]:
-        """Problems, table, pane or panel, events; the filter line lies over the footer."""
+        """Problems, table, pane or panel, events."""
         ascii = self.desk.settings.ascii
         yield Lines(id="problems", ascii=ascii)
         yield LineTable((), id="table", ascii=ascii)
         yield ModelPane(self.desk, id="pane")
         yield Lines(id="trouble", ascii=ascii)
         yield Lines(id="events", ascii=ascii)
+
+    def compose_over(self) -> Iterable[Widget]:
+        """The line that a filter is typed into."""
         yield FilterLine(id="filter")
 
     def on_mount(self) -> None:

@@ -30,9 +30,12 @@ class TextScreen(SnapshotScreen):
         self._hits = 0
 
     def compose_body(self) -> Iterable[Widget]:
-        """What is above the page, the page, the search line."""
+        """What is above the page, and the page."""
         yield from self.compose_above()
         yield LinesView(id="page", ascii=self.desk.settings.ascii, empty=self.empty)
+
+    def compose_over(self) -> Iterable[Widget]:
+        """The line that a text to search for is typed into."""
         yield FilterLine("text to search for", id="filter")
 
     def compose_above(self) -> Iterable[Widget]:
