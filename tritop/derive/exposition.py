@@ -8,7 +8,7 @@ from math import nan
 from typing import NamedTuple
 
 from tritop.derive.counters import MIN_SPAN_S, increments
-from tritop.derive.layout import SUCCESS, Columns, Key, Labels, VersionColumns, read_layout
+from tritop.derive.layout import Columns, Key, Labels, VersionColumns, read_layout
 from tritop.reading import MetricsReading
 
 GAP_PERIODS = 3
@@ -42,11 +42,6 @@ class VersionSample(NamedTuple):
         gauges = self.values[self.columns.pending_end :]
         return max(gauges) if gauges else nan
 
-    @property
-    def successes(self) -> float:
-        """Requests that succeeded since the series began."""
-        return sum(self.values[place] for place in self.columns.roles[SUCCESS])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exposition:
@@ -59,6 +54,11 @@ class Exposition:
     versions: dict[Key, VersionSample]
     restarted: bool = False
     """A failure series went back or vanished, which no living server does (it never removes one)."""
+
+    @property
+    def frozen(self) -> bool:
+        """The counters stand still by configuration, as far as all series are known."""
+        return self.columns.frozen and not self.reading.dropped_series
 
 
 def next_exposition(before: Exposition | None, reading: MetricsReading, period_s: float) -> Exposition:

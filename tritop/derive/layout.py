@@ -23,7 +23,7 @@ Taker = Callable[[Sequence[float]], tuple[float, ...]]
 SUCCESS, INFERENCES, EXECUTIONS, REQUEST_US, QUEUE_US, INPUT_US, INFER_US, OUTPUT_US, HITS, MISSES, FAILURE = range(11)
 """What a counter of a model counts. FAILURE has one column for each reason."""
 CUMULATIVE = 11
-"""A `_count` or `_bucket` of a summary or histogram, kept with the counters for its increments."""
+"""A `_count`, `_sum` or `_bucket` of a summary or histogram, kept with the counters for its increments."""
 
 _COUNTERS = {
     "nv_inference_request_success": SUCCESS,
@@ -50,6 +50,8 @@ _HISTOGRAMS = {
     "nv_inference_first_response_histogram_ms": ("first_response", 1000.0),
 }
 """Family -> (stage, microseconds in one unit of its buckets)."""
+_SUM = " sum"
+"""Tells the `_sum` of a summary from its `_count`; no family has a space in it."""
 _PENDING = "nv_inference_pending_request_count"
 _LOAD_DURATION = "nv_model_load_duration_secs"
 SERVER_GAUGES = (
@@ -71,10 +73,11 @@ _MODEL_FAMILIES = {*_COUNTERS, *_SUMMARIES, *_HISTOGRAMS, _PENDING, _LOAD_DURATI
 
 @dataclass(frozen=True, slots=True)
 class SummaryColumns:
-    """One summary: where its `_count` is among the counters, and its quantiles in the exposition."""
+    """One summary: where its `_count` and `_sum` are among the counters, and its quantiles in the exposition."""
 
     stage: str
     count_at: int
+    sum_at: int | None
     quantiles: tuple[tuple[float, int], ...]
     """(q, column)."""
 
@@ -129,6 +132,9 @@ class Columns:
     versions: dict[Key, VersionColumns]
     loaded: frozenset[Key]
     """The versions that have a success series."""
+    frozen: bool
+    """The counters stay at 0 by `--metrics-config counter_latencies=false`. Triton then makes no counter of a
+    duration, and its IncrementCounter returns early for those of requests, which it does make."""
     server: dict[str, int]
     """Family of SERVER_GAUGES -> column."""
     gpus: dict[str, dict[str, int]]
@@ -172,7 +178,8 @@ def read_layout(layout: Layout) -> Columns:
         custom.append(column)
     versions = {key: _finish(key, draft) for key, draft in drafts.items()}
     loaded = frozenset(key for key, version in versions.items() if version.loaded)
-    return Columns(layout, versions, loaded, server, gpus, tuple(custom))
+    frozen = bool(loaded) and not any(versions[key].roles[QUEUE_US] for key in loaded)
+    return Columns(layout, versions, loaded, frozen, server, gpus, tuple(custom))
 
 
 def _split_key(labels: Labels) -> tuple[Key | None, Labels]:
@@ -214,6 +221,7 @@ def _place_summary(draft: _Draft, family: str, series: Series, labels: Labels, c
         draft.counters.append((CUMULATIVE, family, labels, column))
         return True
     if series.name.endswith("_sum"):
+        draft.counters.append((CUMULATIVE, family + _SUM, labels, column))
         return True
     quantile = _number(dict(labels).get("quantile", ""))
     if quantile is None or not 0 <= quantile <= 1:
@@ -267,7 +275,9 @@ def _summaries(identity: tuple[tuple[int, str, Labels], ...], draft: _Draft) -> 
     """Summaries that have a `_count`: without it nobody knows whether a quantile is current."""
     places = {(family, labels): place for place, (role, family, labels) in enumerate(identity) if role == CUMULATIVE}
     return [
-        SummaryColumns(_SUMMARIES[family], places[family, labels], tuple(sorted(columns)))
+        SummaryColumns(
+            _SUMMARIES[family], places[family, labels], places.get((family + _SUM, labels)), tuple(sorted(columns))
+        )
         for (family, labels), columns in draft.quantiles.items()
         if (family, labels) in places
     ]

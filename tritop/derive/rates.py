@@ -62,7 +62,7 @@ def rates_of_sample(sample: VersionSample, span_s: float | None) -> Rates:
         by_reason,
         rate(inferences, span_s),
         rate(executions, span_s),
-        mean(inferences, executions),
+        batch_average(inferences, executions),
         mean(request, success),
         mean(queue, success),
         mean(compute_input, computed),
@@ -70,6 +70,34 @@ def rates_of_sample(sample: VersionSample, span_s: float | None) -> Rates:
         mean(output, computed),
         mean(hits, lookups) if hits_at else None,
         _by_gpu(sample, gained, span_s) if columns.gpus else (),
+    )
+
+
+def batch_average(inferences: float, executions: float) -> float | None:
+    """Inferences in an execution; an execution that failed counts as one without any inference."""
+    return mean(inferences, executions) or None
+
+
+def rates_of_summaries(sample: VersionSample, span_s: float | None) -> Rates:
+    """What the summaries tell where the counters stand still: requests and mean times, no failures."""
+    gained = sample.gained
+    if gained is None or span_s is None:
+        return NO_RATES
+    counts = {summary.stage: gained[summary.count_at] for summary in sample.columns.summaries}
+    means = {
+        summary.stage: mean(gained[summary.sum_at], gained[summary.count_at])
+        for summary in sample.columns.summaries
+        if summary.sum_at is not None
+    }
+    # A model with a response cache has no summary of whole requests; every request has a queue time.
+    requests = counts.get("request", counts.get("queue"))
+    return Rates(
+        requests_per_s=rate(requests, span_s) if requests is not None else None,
+        request_us=means.get("request"),
+        queue_us=means.get("queue"),
+        compute_input_us=means.get("compute_input"),
+        compute_infer_us=means.get("compute_infer"),
+        compute_output_us=means.get("compute_output"),
     )
 
 
@@ -114,7 +142,7 @@ def rates_of_tally(version: VersionTally, span_s: float | None) -> Rates:
         failures_per_s=rate(gained[tally.FAILURES], span_s),
         inferences_per_s=rate(gained[tally.INFERENCES], span_s),
         executions_per_s=rate(gained[tally.EXECUTIONS], span_s),
-        batch_avg=mean(gained[tally.INFERENCES], gained[tally.EXECUTIONS]),
+        batch_avg=batch_average(gained[tally.INFERENCES], gained[tally.EXECUTIONS]),
         request_us=mean(gained[tally.REQUEST_NS] / 1e3, success),
         queue_us=mean(gained[tally.QUEUE_NS] / 1e3, gained[tally.QUEUE_COUNT]),
         compute_input_us=mean(gained[tally.INPUT_NS] / 1e3, gained[tally.INPUT_COUNT]),

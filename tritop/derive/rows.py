@@ -11,7 +11,7 @@ from tritop.derive.counters import count, gauge
 from tritop.derive.exposition import VersionSample
 from tritop.derive.latency import p99, quantiles
 from tritop.derive.layout import Key
-from tritop.derive.rates import NO_RATES, Rates, rates_of_sample, rates_of_tally
+from tritop.derive.rates import NO_RATES, Rates, rates_of_sample, rates_of_summaries, rates_of_tally
 from tritop.derive.sources import Standing
 from tritop.derive.statistics import VersionTally
 from tritop.derive.verdict import WELL, Symptoms, VerdictTrack, is_well, next_verdict
@@ -114,13 +114,14 @@ def next_rows(before: Mapping[Key, RowTrack], keys: tuple[Key, ...], sources: Ro
 def _prefers_metrics(view: View) -> bool:
     """Prometheus counters continue over a reload, so they come first, unless they are frozen or behind."""
     metrics, counted = view.metrics, view.counted
-    if view.exposition is None or view.frozen.frozen:
+    if view.exposition is None or view.frozen:
         return False
     if view.statistics is None or metrics.usable:
         return True
     if counted.usable:
         return False
-    return (metrics.mono or 0.0) >= (counted.mono or 0.0)
+    # Neither is usable: both were read in the last good round, unless one of them was lost before that.
+    return (metrics.mono or 0.0) + metrics.late_s >= (counted.mono or 0.0)
 
 
 def _age(standing: Standing) -> float | None:
@@ -189,8 +190,10 @@ def _verdict(track: VerdictTrack, symptoms: Symptoms, held: bool, sources: RowSo
 
 
 def _rates(made_of: Ingredients, sources: RowSources) -> Rates:
-    if made_of.basis == FROM_METRICS and made_of.sample is not None and sources.view.exposition is not None:
-        return rates_of_sample(made_of.sample, sources.view.exposition.span_s)
+    exposition = sources.view.exposition
+    if made_of.basis == FROM_METRICS and made_of.sample is not None and exposition is not None:
+        of_sample = rates_of_summaries if exposition.frozen else rates_of_sample
+        return of_sample(made_of.sample, exposition.span_s)
     if made_of.basis == FROM_STATISTICS and made_of.tally is not None and sources.view.statistics is not None:
         return rates_of_tally(made_of.tally, sources.view.statistics.span_s)
     return NO_RATES

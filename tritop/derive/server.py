@@ -73,7 +73,7 @@ def _server(before: ServerTrack, now: ServerRound, view: View, host: HostGauges,
         memory_total_bytes=host.memory_total_bytes,
         pinned_used_bytes=host.pinned_used_bytes,
         pinned_total_bytes=host.pinned_total_bytes,
-        counters_frozen=view.frozen.frozen,
+        counters_frozen=view.frozen,
         launch=view.launch,
         metrics_endpoint=now.metrics_endpoint,
     )

@@ -163,6 +163,8 @@ def _compare(last: VersionTally, statistics: VersionStatistics, mono: float, spa
         window = _slide(last.window, before, newest)
     known = gained if not (restarted and gap) else None
     spectrum, window_s, busy_s = _spectrum(window, before) if known is not None else ((), None, None)
+    # The object that was replaced took the rest of its executions with it.
+    busy_s = None if restarted else busy_s
     quiet = not restarted and not any(gained)
     return VersionTally(statistics, totals, known, restarted, quiet, window, spectrum, window_s, busy_s)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from tritop.derive.catalogue import catalogue
 from tritop.derive.exposition import Exposition, next_exposition
-from tritop.derive.frozen import NOT_FROZEN, FrozenTrack, next_frozen
 from tritop.derive.layout import Key
 from tritop.derive.round import Round, ServerRound
 from tritop.derive.sources import ABSENT, API, METRICS, Standing, newest, source_of, standing
@@ -32,8 +31,12 @@ class View:
     """The newest reading that has a repository index."""
     catalogue: Mapping[Key, IndexEntry] = field(default_factory=dict)
     """Every version that the index or the statistics list."""
-    frozen: FrozenTrack = NOT_FROZEN
     launch: Launch | None = None
+
+    @property
+    def frozen(self) -> bool:
+        """The Prometheus counters stand still by configuration, so they count nothing."""
+        return self.exposition is not None and self.exposition.frozen
 
     @property
     def held(self) -> bool:
@@ -67,7 +70,6 @@ def next_view(before: View, now: ServerRound, at: Round) -> View:
         statistics=statistics,
         index=index,
         catalogue=entries,
-        frozen=next_frozen(before.frozen, before.exposition, exposition, before.statistics),
         launch=launch.launch if launch is not None else None,
     )
 
