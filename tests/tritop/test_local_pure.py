@@ -75,7 +75,8 @@ IN_USE = "error: failed to start HTTP service: Unavailable - Socket '127.0.0.1:9
         (1, [E1, "error: creating server: Internal - failed"], "error: creating server"),
         (127, ["tritonserver: error while loading shared libraries: libx.so"], "libx.so"),
         (1, [E1, "I1123 00:13:34.4 1 a.cc:7] bye"], '1: "it is broken"'),
-        (1, ["unrecognized option '--nonsense'"], "--nonsense"),
+        (1, ["/bin/tritonserver: unrecognized option '--nonsense'", "Usage:", "  more"], "1: unrecognized option '--n"),
+        (1, ["Usage:", 'Bad option: "--http-port".', "Got x"], 'Bad option: "--http-port". Got x'),
         (1, [], "exit code 1."),
     ],
 )
@@ -174,7 +175,10 @@ def make_wheel(folder: Path, stub_mode: int) -> EmbeddedTriton:
     stub = folder / "wheel" / "stub"
     stub.write_bytes(b"stub")
     stub.chmod(stub_mode)
-    return EmbeddedTriton("0.7.0", folder / "tritonserver", backend, stub, (folder / "libs",), folder / "packages")
+    caches = folder / "wheel" / "caches"
+    return EmbeddedTriton(
+        "0.7.0", folder / "tritonserver", backend, caches, stub, (folder / "libs",), folder / "packages"
+    )
 
 
 @pytest.mark.parametrize("stub_mode", [0o755, 0o644])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -13,7 +12,7 @@ import grpc.aio
 
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed
-from tritop.protocol import open_channel, service_pb2, service_pb2_grpc
+from tritop.protocol import open_channel, request_metadata, service_pb2, service_pb2_grpc
 
 _VERSIONS = {"matrix": ("1", "2"), "tiny": ("1",), "pair": ("1",), "pipeline": ("1",), "broken": ("1",)}
 """Models in load order (an ensemble after its steps), with their versions."""
@@ -83,7 +82,7 @@ async def load_models(
             progress(done, total, model)
             request = service_pb2.RepositoryModelLoadRequest(model_name=model)
             try:
-                await stub.RepositoryModelLoad(request, metadata=endpoint.headers)
+                await stub.RepositoryModelLoad(request, metadata=request_metadata(endpoint))
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNAVAILABLE:
                     raise OperationFailed(
@@ -91,6 +90,5 @@ async def load_models(
                         "Look into the server's log.",
                     ) from error
                 failures[model] = error.details() or error.code().name
-            await asyncio.sleep(0)
     progress(total, total, "")
     return failures

@@ -33,6 +33,8 @@ class EmbeddedTriton:
     binary: Path
     backend: Path
     """Folder of the Python backend, without a stub."""
+    caches: Path
+    """Folder of the response cache's implementations, for --cache-directory."""
     stub: Path
     """The stub that fits the running interpreter."""
     libraries: tuple[Path, ...]
@@ -120,10 +122,16 @@ def find_embedded_triton() -> EmbeddedTriton:
         version=importlib.metadata.version("nvidia-pytriton"),
         binary=triton / "bin" / "tritonserver",
         backend=triton / "backends" / "python",
+        caches=triton / "caches",
         stub=stub,
         libraries=(root / "nvidia_pytriton.libs", *_libpython_folders(stub)),
         packages=_numpy_folder(),
     )
+
+
+def inherited_environment() -> dict[str, str]:
+    """Our environment without what would steer the interpreter inside the stubs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def check_machine(system: str, machine: str, libc: tuple[str, str]) -> None:

@@ -27,12 +27,12 @@ import grpc.aio
 from tritop.endpoint import Endpoint, Tls
 from tritop.errors import RuntimeFailure
 from tritop.model import Launch
-from tritop.protocol import open_channel, service_pb2, service_pb2_grpc
-from tritop.runtimes.embedded import EmbeddedTriton, find_embedded_triton
+from tritop.protocol import open_channel, request_metadata, service_pb2, service_pb2_grpc
+from tritop.runtimes.embedded import EmbeddedTriton, find_embedded_triton, inherited_environment
 from tritop.runtimes.guarded import Ending, GuardedProcess, Order
 from tritop.runtimes.guardian import remove_folders
-from tritop.runtimes.ports import HOST, Ports, free_ports, listening_ports
-from tritop.runtimes.server_log import ServerLog, explain_exit, port_in_use
+from tritop.runtimes.ports import HOST, Ports, free_ports, is_free, listening_ports
+from tritop.runtimes.server_log import ServerLog, explain_exit, failure_reason, port_in_use
 
 _LOG_BYTES = 16 * 1024 * 1024
 _SHM_BYTES = 1024 * 1024
@@ -222,6 +222,7 @@ class LocalServer:
             f"--model-repository={self._repository}",
             "--model-control-mode=explicit",
             f"--backend-directory={triton.arrange_backends(folder)}",
+            f"--cache-directory={triton.caches}",
             f"--http-address={HOST}",
             f"--http-port={ports.http}",
             f"--grpc-address={HOST}",
@@ -238,7 +239,7 @@ class LocalServer:
         self._added_environment = self._variables(triton.environment(triton.arrange_interpreter(folder)))
         return Order(
             command=self._command,
-            environment=_inherited_environment() | self._added_environment,
+            environment=inherited_environment() | self._added_environment,
             log_path=self._log_path,
             log_bytes=self._log_bytes,
             shm_prefix=shm_prefix,
@@ -267,8 +268,7 @@ class LocalServer:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             assert self._process is not None
             ending = await self._process.ended()
-            taken = self._is_starting() and port_in_use(self._log.tail())
-            if not taken or attempt == _PORT_ATTEMPTS:
+            if not self._met_a_taken_port() or attempt == _PORT_ATTEMPTS:
                 self._settle(ending)
                 return
             await self._let_go()
@@ -283,6 +283,11 @@ class LocalServer:
                 self._settle(ending)
                 return
 
+    def _met_a_taken_port(self) -> bool:
+        """Triton says so also where gRPC fails for another reason, so the port is looked at."""
+        address = port_in_use(self._log.tail()) if self._is_starting() else ""
+        return bool(address) and not is_free(int(address.rpartition(":")[2]))
+
     def _is_starting(self) -> bool:
         return self._state is LaunchState.STARTING
 
@@ -292,12 +297,23 @@ class LocalServer:
         if self._state in {LaunchState.STOPPING, LaunchState.STOPPED}:
             self._state = LaunchState.STOPPED
             self._explanation = "It did not end in time and was killed." if ending.killed else "It was stopped."
-        else:
+        elif self._state is not LaunchState.FAILED:
             crashed = self._state is LaunchState.READY
             self._state = LaunchState.CRASHED if crashed else LaunchState.FAILED
-            self._explanation = explain_exit(ending.exit_code, self._log.tail(40))
+            self._explanation = explain_exit(ending.exit_code, self._telling_lines())
         if ending.dropped_log_bytes:
             self._explanation += f" {ending.dropped_log_bytes} bytes of its log could not be written."
+
+    def _telling_lines(self) -> tuple[str, ...]:
+        """Both ends of the log, without an untrue word about a taken port.
+
+        A refused flag is named at the beginning, before the whole help.
+        """
+        lines = self._log.head() + self._log.tail(40)
+        address = port_in_use(lines)
+        if address and is_free(int(address.rpartition(":")[2])):
+            lines = tuple(line for line in lines if address not in line)
+        return lines
 
     async def wait_live(self, timeout_s: float = 60.0) -> None:
         """Wait until the server itself listens on its three ports and answers `live`.
@@ -308,18 +324,16 @@ class LocalServer:
         limit = time.monotonic() + timeout_s
         while self._is_starting():
             if time.monotonic() > limit:
-                raise RuntimeFailure(
-                    f"{self._name} did not answer within {timeout_s:g} s.", f"Its log is {self._log_path}."
-                )
-            if self._ports_are_open() and await self._answers_live():
-                if self._is_starting():
-                    self._state = LaunchState.READY
+                sentence = f"{self._name} did not answer within {timeout_s:g} s."
+                raise RuntimeFailure(sentence, f"Its log is {self._log_path}.")
+            live = await self._answers_live() if self._ports_are_open() else None
+            if live is not None and self._is_starting():
+                self._note_answer(live)
                 break
             await asyncio.sleep(_POLL_S)
         if self._state != LaunchState.READY:
-            raise RuntimeFailure(
-                f"{self._name} is {self._state.lower()}. {self._explanation}".rstrip(), f"Its log is {self._log_path}."
-            )
+            sentence = f"{self._name} is {self._state.lower()}. {self._explanation}".rstrip()
+            raise RuntimeFailure(sentence, f"Its log is {self._log_path}.")
 
     def _ports_are_open(self) -> bool:
         process, ports = self._process, self._ports
@@ -330,14 +344,27 @@ class LocalServer:
         wanted |= {ports.metrics} if self._offers("metrics") else set()
         return wanted <= listening_ports(process.pid)
 
-    async def _answers_live(self) -> bool:
+    def _note_answer(self, live: bool) -> None:
+        if live:
+            self._state = LaunchState.READY
+            return
+        # With --exit-on-error=false a server that failed to initialise stays, and says so.
+        self._state = LaunchState.FAILED
+        self._explanation = f"It could not initialise: {failure_reason(self._telling_lines())}"
+        if self._process is not None:
+            self._process.ask_to_stop(_EXIT_TIMEOUT_S)
+
+    async def _answers_live(self) -> bool | None:
+        """What the server says about itself, `None` while it says nothing."""
         endpoint = self.endpoint
         async with open_channel(endpoint) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             try:
-                answer = await stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=2.0, metadata=endpoint.headers)
+                answer = await stub.ServerLive(
+                    service_pb2.ServerLiveRequest(), timeout=2.0, metadata=request_metadata(endpoint)
+                )
             except grpc.aio.AioRpcError:
-                return False
+                return None
         return bool(answer.live)
 
     async def stop(self, grace_s: float = _EXIT_TIMEOUT_S + 3.0) -> None:
@@ -370,8 +397,3 @@ class LocalServer:
         if process is not None:
             process.kill()
         remove_folders([str(folder) for folder in self._remove_at_end])
-
-
-def _inherited_environment() -> dict[str, str]:
-    """Our environment without what would steer the interpreter inside the stubs."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

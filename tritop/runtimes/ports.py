@@ -24,6 +24,16 @@ class Ports:
     metrics: int
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody has the port on 127.0.0.1 at this moment."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
 def free_ports() -> Ports:
     """Three ports that are free at this moment, below the range for outgoing connections.
 
@@ -37,8 +47,7 @@ def free_ports() -> Ports:
     candidates = range(20000, lowest) if lowest > 21000 else range(20000, 65536)
     found: list[int] = []
     for port in random.sample(candidates, len(candidates)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
+        if is_free(port):
             found.append(port)
         if len(found) == 3:
             return Ports(*found)

@@ -11,7 +11,7 @@ _TAIL_BYTES = 16384
 _LINE_CHARACTERS = 400
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _PORT_IN_USE = re.compile(r"Socket '([^']+)' already in use")
-_LOG_PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ \S+\] ")
+_LOG_PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ +\d+ \S+\] +")
 
 
 def clean_line(line: str) -> str:
@@ -27,6 +27,15 @@ class ServerLog:
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._lines: tuple[str, ...] = ()
+
+    def head(self, count: int = 5) -> tuple[str, ...]:
+        """The oldest lines of the file, cleaned."""
+        try:
+            with self._path.open("rb") as file:
+                text = file.read(_TAIL_BYTES).decode(errors="replace")
+        except OSError:
+            return ()
+        return tuple(clean_line(line) for line in text.split("\n")[:count] if line.strip())
 
     def tail(self, count: int = 20) -> tuple[str, ...]:
         """The newest lines, cleaned, oldest first; reads the file only when it changed.
@@ -75,12 +84,17 @@ def explain_exit(exit_code: int | None, lines: Sequence[str]) -> str:
         return f"It was ended by {name}."
     if exit_code == 0:
         return "It ended by itself with exit code 0: somebody sent it SIGTERM or SIGINT."
-    reason = _reason(lines)
+    reason = failure_reason(lines)
     return f"It ended with exit code {exit_code}" + (f": {reason}" if reason else ".")
 
 
-def _reason(lines: Sequence[str]) -> str:
-    """The line of the log that says most about a failure."""
+def failure_reason(lines: Sequence[str]) -> str:
+    """What a log says about a failure, "" where it says nothing."""
+    for number, line in enumerate(lines):
+        if "unrecognized option" in line:
+            return line[line.index("unrecognized option") :]
+        if line.startswith("Bad option:"):
+            return " ".join(lines[number : number + 2])
     if address := port_in_use(lines):
         return f"{address} is already in use."
     for line in reversed(lines):
