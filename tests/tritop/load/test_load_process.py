@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.processes import is_running
 from tests.tritop.load.fake_triton import eventually, fake_triton
 from tritop.endpoint import Endpoint
 from tritop.errors import AccessDenied, OperationFailed, RuntimeFailure, TimedOut, TritopError, Unreachable, UsageError
@@ -24,15 +25,6 @@ from tritop.load import transport
 from tritop.load.control import TrafficProcess
 from tritop.model import TrafficState
 from tritop.protocol import grpc
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for yet does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def visible_to_others(pid: int | None) -> bytes:
@@ -55,7 +47,7 @@ async def traffic(endpoint: Endpoint, **options: Any) -> AsyncIterator[TrafficPr
     finally:
         await process.stop()
         assert process.pid is not None
-        assert not is_alive(process.pid)
+        assert not is_running(process.pid)
 
 
 async def test_it_sends_reports_and_stops() -> None:
@@ -290,7 +282,7 @@ async def test_the_child_does_not_outlive_its_parent(number: signal.Signals) -> 
             await eventually(lambda: fake.infers > 10, "traffic")
             parent.send_signal(number)
             await parent.wait()
-            await eventually(lambda: not is_alive(child), "the end of the child")
+            await eventually(lambda: not is_running(child), "the end of the child")
         finally:
             if parent.returncode is None:
                 parent.kill()
