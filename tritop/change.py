@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from tritop.model import InstanceGroup
+if TYPE_CHECKING:
+    # A Snapshot holds operations, which hold edits, so the way back must not be walked at run time.
+    from tritop.model import InstanceGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ class ChangeClass(StrEnum):
     """Only `instance_group` or `version_policy` differ: what is kept goes on serving untouched."""
     FULL_RELOAD = "full reload"
     """A second copy is loaded in the background and swapped in; both are in memory until then."""
+    LOAD = "load"
+    """The model is loaded from the repository; what is loaded already stays unless its files are newer."""
+    UNLOAD = "unload"
+    """The model stops to take requests, and goes once those in flight are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +136,20 @@ class Preview:
     def sendable(self) -> bool:
         """Whether there is something to send that the server can be expected to accept."""
         return not (self.problems or self.refusal) and self.change is not ChangeClass.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a change that was carried out."""
+
+    text: str
+    """One sentence; holds names that are the server's: untrusted."""
+    changed: bool
+    """False where there was nothing to do, so nothing was sent."""
+    preview: Preview
+    """What was expected; `diff`, `pbtxt_before` and `pbtxt_after` are what an undo needs."""
+    duration_s: float = 0.0
+    """Seconds from the first call until the server was seen in its new state."""
+    versions_before: tuple[int, ...] = ()
+    """READY versions before and after, from the repository index."""
+    versions_after: tuple[int, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tritop.change import ConfigEdit, Preview, VersionChoice
+
 
 @dataclass(frozen=True, slots=True)
 class SetTraffic:
@@ -33,7 +35,95 @@ class ReadNow:
     """Read every source at once, back-off or not."""
 
 
-Operation = SetTraffic | SetInterval | ReadNow
+@dataclass(frozen=True, slots=True)
+class LoadModel:
+    """Load a model, or add one version to those that it serves."""
+
+    server: str
+    model: str
+    version: str = ""
+    """"" leaves the choice to the version policy."""
+    pbtxt: str = ""
+    """A whole configuration as text or JSON to load it with; "" takes the repository's."""
+    confirmed_losses: tuple[str, ...] = ()
+    """See `EditConfig`; only for a model that is loaded already."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadModel:
+    """Unload a model, or take one version out of those that it serves."""
+
+    server: str
+    model: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadModel:
+    """Let the server look for newer files of a model; requests go on being served meanwhile."""
+
+    server: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetVersions:
+    """Choose the versions that a model serves; versions in both choices are not touched."""
+
+    server: str
+    model: str
+    versions: VersionChoice
+
+
+@dataclass(frozen=True, slots=True)
+class EditConfig:
+    """Change the configuration of a loaded model."""
+
+    server: str
+    model: str
+    edit: ConfigEdit
+    trial_s: float | None = None
+    """Take the change back by itself after so many seconds, unless it is kept; `None` keeps it."""
+    confirmed_losses: tuple[str, ...] = ()
+    """Fields of `Preview.lost_fields` that the operator gave up by name; any other one stops it."""
+    based_on: str = ""
+    """The configuration that the operator saw (`Preview.pbtxt_before`): the change is refused where
+    somebody else changed the model since. "" applies the edit to whatever the model has by then."""
+
+
+ModelChange = LoadModel | UnloadModel | ReloadModel | SetVersions | EditConfig
+"""What changes a model of a running server; carried out by `tritop.control.control.Control`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewEdit:
+    """Ask what an edit would do. Its answer is `OperationStatus.result`; nothing is changed."""
+
+    server: str
+    model: str
+    edit: ConfigEdit
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewChange:
+    """Ask what any other change of a model would do, as `PreviewEdit` does for an edit."""
+
+    change: ModelChange
+
+    @property
+    def server(self) -> str:
+        """The server that the change is for."""
+        return self.change.server
+
+    @property
+    def model(self) -> str:
+        """The model that the change is for."""
+        return self.change.model
+
+
+ModelOperation = ModelChange | PreviewEdit | PreviewChange
+
+Operation = SetTraffic | SetInterval | ReadNow | ModelOperation
 
 
 class OperationState(StrEnum):
@@ -58,3 +148,5 @@ class OperationStatus:
     finished_at: float | None = None
     text: str = ""
     """Progress while it runs, the outcome or the error once it ended; untrusted."""
+    result: Preview | None = None
+    """What was found out, for an operation that asks for a preview or that changed something."""
