@@ -124,6 +124,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._places: tuple[Place, ...] = ()
         self._places_width = -1
         self._painted: dict[int, _Painted] = {}
+        self._painted_for = (-1, -1)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -162,6 +163,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         if tuple(columns) != self._columns:
             self._columns = tuple(columns)
             self._places_width = -1
+            self._painted.clear()
             self.refresh()
 
     def set_empty(self, text: str) -> None:
@@ -221,7 +223,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         if offset is None:
             return
         if offset.y < HEADER:
-            column = column_at(self._placed(), offset.x)
+            column = column_at(self._placed(self._look_again().width), offset.x)
             if column is not None:
                 self.post_message(self.HeaderClicked(self, column))
             return
@@ -237,19 +239,27 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         """Draw one line; see `textual.widget.Widget.render_line`."""
-        line, components = self._painted[y] = self._line_at(y)
-        return strip_of(self, line, self._view.width, *components)
+        width = self._look_again().width
+        line, components = self._painted.get(y) or self._painted.setdefault(y, self._line_at(y, width))
+        return strip_of(self, line, width, *components)
 
-    @property
-    def _view(self) -> Size:
-        """Cells for the lines: `size` counts the scrollbars as well."""
-        return self.scrollable_content_region.size
+    def _look_again(self) -> Size:
+        """Forget the painted lines where they are for another part of the rows or another width.
 
-    def _line_at(self, y: int) -> _Painted:
+        Returns:
+            Cells for the lines; `size` would count the scrollbar as well.
+        """
+        view = self.scrollable_content_region.size
+        if self._painted_for != (self.scroll_offset.y, view.width):
+            self._painted_for = (self.scroll_offset.y, view.width)
+            self._painted.clear()
+        return view
+
+    def _line_at(self, y: int, width: int) -> _Painted:
         """What stands at line `y` of the widget."""
-        width = self._view.width
+        places = self._placed(width)
         if y < HEADER:
-            text = header_line(self._placed(), self._sort, self._glyphs, ascii=self._ascii)
+            text = header_line(places, self._sort, self._glyphs, ascii=self._ascii)
             return ((fit(text, width, ascii=self._ascii), ""),), ("line-table--header",)
         if not self._rows:
             said = self._empty.splitlines()
@@ -261,24 +271,20 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         row = self._rows[index]
         under_cursor = row.key == self._cursor
         lead = (self._glyphs.cursor if under_cursor else " ") + (self._glyphs.mark if row.key in self._marked else " ")
-        line = row_line(self._placed(), row, lead, ascii=self._ascii)
+        line = row_line(places, row, lead, ascii=self._ascii)
         return line, ("line-table--cursor",) if under_cursor else _NO_COMPONENTS
 
-    def _placed(self) -> tuple[Place, ...]:
-        width = self._view.width
+    def _placed(self, width: int) -> tuple[Place, ...]:
         if width != self._places_width:
             self._places, self._places_width = place(self._columns, width), width
         return self._places
 
     def _refresh_changed(self) -> None:
         """Repaint the cells of the visible lines that differ from what was drawn last."""
-        width, height = self._view
+        width = self._look_again().width
         regions: list[Region] = []
-        for y in range(height):
-            old = self._painted.get(y)
-            if old is None:  # never drawn, so it is going to be
-                continue
-            new = self._painted[y] = self._line_at(y)
+        for y, old in self._painted.items():  # a line that was never drawn is going to be
+            new = self._painted[y] = self._line_at(y, width)
             span = changed_span(old[0], new[0], width) if old[1] == new[1] else (0, width)
             if span is not None:
                 regions.append(Region(span[0], y, span[1] - span[0], 1))
@@ -289,7 +295,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         return y - HEADER + self.scroll_offset.y
 
     def _body_height(self) -> int:
-        return max(0, self._view.height - HEADER)
+        return max(0, self.scrollable_content_region.height - HEADER)
 
     def _cursor_index(self) -> int:
         return self._index.get(self._cursor, 0)

@@ -19,8 +19,9 @@ from tui.widgets.tones import style_of
 
 def strip_of(widget: Widget, line: Line, width: int, *components: str) -> Strip:
     """Draw a line `width` cells wide in the widget's styles; see `tui.widgets.tones.style_of`."""
-    segments = [Segment(text, style_of(widget, tone, *components)) for text, tone in harmless(line) if text]
-    return Strip(segments).adjust_cell_length(width, style_of(widget, "", *components))
+    styles = {tone: style_of(widget, tone, *components) for tone in {"", *(tone for _, tone in line)}}
+    segments = [Segment(text, styles[tone]) for text, tone in harmless(line) if text]
+    return Strip(segments).adjust_cell_length(width, styles[""])
 
 
 class PaintedLines(Widget):
