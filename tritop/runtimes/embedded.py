@@ -161,7 +161,9 @@ def check_numpy(version: str) -> None:
         raise RuntimeFailure(
             f"numpy {version} is installed, and with numpy 2 the Python backend of the embedded Triton "
             "returns empty outputs.",
-            f"Install an older one: {_INSTALL} 'numpy<2'.",
+            "There are no wheels of numpy 1 for this Python: run tritop with Python 3.11 or 3.12."
+            if sys.version_info >= (3, 13)
+            else f"Install an older one: {_INSTALL} 'numpy<2'.",
         )
 
 
