@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / "tools"
 BIN = Path(sys.executable).parent
 
 PYTEST = (sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "pytest_left_out", "--durations=5")
@@ -57,16 +58,19 @@ END_TO_END = Part("end-to-end tests", (*PYTEST, "tests/e2e", "-n", "2", "--dist"
 
 def run(part: Part, log: Path) -> Outcome:
     """Run one part; its output appears as it comes for tests, and only on failure for checks."""
-    environ = os.environ | {"TRITOP_LEFT_OUT": str(log), "PYTHONPATH": str(ROOT / "tools")}
+    environ = os.environ | {"TRITOP_LEFT_OUT": str(log), "PYTHONPATH": str(TOOLS)}
     started = time.monotonic()
     if part.tests:
         say(f"----- {part.name}")
-        code = subprocess.run(part.command, cwd=ROOT, env=environ, check=False).returncode
-    else:
-        done = subprocess.run(part.command, cwd=ROOT, env=environ, check=False, capture_output=True, text=True)
-        code = done.returncode
-        if code:
-            say(f"----- {part.name}\n{done.stdout}{done.stderr}".rstrip())
+    try:
+        done = subprocess.run(
+            part.command, cwd=ROOT, env=environ, check=False, capture_output=not part.tests, text=True
+        )
+    except FileNotFoundError as error:
+        done = subprocess.CompletedProcess(part.command, 127, f"{error.filename} is not installed", "")
+    code = done.returncode
+    if code and not part.tests:
+        say(f"----- {part.name}\n{done.stdout}{done.stderr}".rstrip())
     outcome = Outcome(part, code, time.monotonic() - started)
     if log.exists():
         outcome.left_out = json.loads(log.read_text(encoding="utf-8"))
