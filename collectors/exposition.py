@@ -181,7 +181,7 @@ class _Lesson:
             self._add_verbatim(text)
             return
         head, _, digits = line.rpartition(b" ")
-        value = _float(digits)
+        value = _float(digits) if " " in text else None  # a line without one can be a sample too: `Nan`
         if value is not None:
             name, brace, rest = text.rpartition(" ")[0].partition("{")
             labels = self._labels_of(brace + rest) if _PLAIN_NAME.fullmatch(name) else None

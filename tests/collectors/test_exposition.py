@@ -197,6 +197,7 @@ def changed(draw: st.DrawFn, body: bytes) -> bytes:
 @example(first=b"a 1", second=b"a 1_0", third=b"a " + b"9" * 400)
 @example(first=b"a 1 5", second=b"a 1 6", third=b"a 2 6")
 @example(first=b"a b{} 0\na b 0", second=b"a b{} 0", third=b"a b{} 0\na b 0")
+@example(first=b"  Nan", second=b"  0", third=b"Nan")
 @given(first=bodies, second=bodies, third=bodies)
 def test_any_bodies_in_a_row_are_read_as_prometheus_client_reads_each(
     first: bytes, second: bytes, third: bytes
