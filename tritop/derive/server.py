@@ -60,7 +60,7 @@ def _server(before: ServerTrack, now: ServerRound, view: View, host: HostGauges,
     return Server(
         name=now.name,
         endpoint=now.endpoint,
-        state=server_state(now, view.launch, before.server.state, at.mono),
+        state=server_state(now, view.launch, before.server.state, at),
         version=(api.version or None) if api is not None else None,
         control_mode=api.control_mode if api is not None else ControlMode.UNKNOWN,
         extensions=api.extensions if api is not None else (),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tritop.derive.round import ServerRound, SourceRound
+from tritop.derive.round import Round, ServerRound, SourceRound
 from tritop.errors import NotTriton, Stopping, TimedOut, Unreachable
 from tritop.model import Fault, Launch, ServerState, Source, SourceState
 from tritop.reading import ApiReading, MetricsReading, Reading
@@ -55,19 +55,26 @@ def source_of(server: ServerRound, name: str, kind: type[Reading]) -> SourceRoun
     return None
 
 
-def standing(source: SourceRound | None, mono: float) -> Standing:
-    """How far a source can be relied on at the instant `mono`."""
-    if source is None or source.off or source.reading is None:
+def standing(source: SourceRound | None, reading: Reading | None, at: Round) -> Standing:
+    """How far the newest good reading of a source can be relied on.
+
+    Args:
+        source: the source, `None` where there is none any more.
+        reading: its newest good reading, which the source itself forgets when it is opened anew.
+        at: the round.
+    """
+    if reading is None:
         return ABSENT
-    age_s = max(0.0, mono - source.reading.mono)
-    stale_s = STALE_PERIODS * source.period_s
-    current = age_s <= stale_s
+    period_s = source.period_s if source is not None else at.interval_s
+    age_s = max(0.0, at.mono - reading.mono)
+    stale_s = STALE_PERIODS * period_s
+    current = source is not None and not source.off and age_s <= stale_s
     return Standing(
         current=current,
-        usable=current and source.fault is None,
-        mono=source.reading.mono,
+        usable=current and source is not None and source.fault is None,
+        mono=reading.mono,
         age_s=age_s,
-        late_s=LATE_PERIODS * source.period_s,
+        late_s=LATE_PERIODS * period_s,
         stale_s=stale_s,
     )
 
@@ -112,7 +119,7 @@ _CLEAR_FAULTS = frozenset({TimedOut.title, Stopping.title})
 """Faults that say what is wrong with the server, whatever its metrics say."""
 
 
-def server_state(server: ServerRound, launch: Launch | None, before: ServerState, mono: float) -> ServerState:
+def server_state(server: ServerRound, launch: Launch | None, before: ServerState, at: Round) -> ServerState:
     """What is known about a server.
 
     Its runtime is believed first where it says that the server is not up; then the API; then the
@@ -123,30 +130,30 @@ def server_state(server: ServerRound, launch: Launch | None, before: ServerState
         return _LAUNCH_STATES[launch.state]
     api = source_of(server, API, ApiReading)
     metrics = source_of(server, METRICS, MetricsReading)
-    state = _api_state(api, metrics, before, mono)
+    state = _api_state(api, metrics, before, at)
     if launch is not None and state in {ServerState.CONNECTING, ServerState.UNREACHABLE, ServerState.UNRESPONSIVE}:
         return ServerState.STARTING if launch.state in {"STARTING", "LOADING"} else state
     return state
 
 
-def _api_state(api: SourceRound | None, metrics: SourceRound | None, before: ServerState, mono: float) -> ServerState:
-    metrics_live = standing(metrics, mono).usable
+def _api_state(api: SourceRound | None, metrics: SourceRound | None, before: ServerState, at: Round) -> ServerState:
+    metrics_live = metrics is not None and standing(metrics, metrics.reading, at).usable
     if api is None or api.off:
         return ServerState.READY if metrics_live else _faulty(metrics.fault if metrics is not None else None)
     reading = api.reading if isinstance(api.reading, ApiReading) else None
     if api.fault is not None:
-        return _faulty_api_state(api, api.fault, metrics_live, before, mono)
+        return _faulty_api_state(api, api.fault, metrics_live, before, at)
     if reading is None:
         return ServerState.CONNECTING
     return ServerState.NOT_READY if reading.live is False or reading.ready is False else ServerState.READY
 
 
 def _faulty_api_state(
-    api: SourceRound, fault: Fault, metrics_live: bool, before: ServerState, mono: float
+    api: SourceRound, fault: Fault, metrics_live: bool, before: ServerState, at: Round
 ) -> ServerState:
     silent = fault.title == TimedOut.title
     # One late answer is not a dead server.
-    if silent and standing(api, mono).current and before is not ServerState.CONNECTING:
+    if silent and standing(api, api.reading, at).current and before is not ServerState.CONNECTING:
         return before
     return ServerState.NOT_READY if metrics_live and fault.title not in _CLEAR_FAULTS else _faulty(fault)
 

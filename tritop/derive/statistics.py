@@ -171,10 +171,10 @@ def _compare(last: VersionTally, statistics: VersionStatistics, mono: float, spa
 
 def _slide(window: tuple[BatchPoint, ...], before: BatchPoint, newest: BatchPoint) -> tuple[BatchPoint, ...]:
     """Append a point and drop the ones that the window no longer needs as its base."""
+    if window[-1].mono < before.mono:
+        # It was kept as it is while nothing moved, so all of its points say what `before` says.
+        return before, newest
     points = list(window)
-    if points[-1].mono < before.mono:
-        # It stood still for a while: nothing moved between the last point and the reading before.
-        points.append(before)
     if len(points) > 1 and points[-1].mono - points[-2].mono < POINT_SPACING_S:
         points.pop()
     oldest = newest.mono - WINDOW_S

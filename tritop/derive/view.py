@@ -60,11 +60,12 @@ def next_view(before: View, now: ServerRound, at: Round) -> View:
             index.index if index is not None else None,
             statistics.reading.statistics if statistics is not None else None,
         )
-    api_standing = standing(api_source, at.mono)
+    api = api or before.api
+    api_standing = standing(api_source, api, at)
     return View(
         exposition=exposition,
-        metrics=standing(metrics_source, at.mono),
-        api=api or before.api,
+        metrics=standing(metrics_source, exposition.reading if exposition is not None else None, at),
+        api=api,
         listed=_part(api_standing, index or api, at.mono),
         counted=_part(api_standing, statistics.reading if statistics is not None else None, at.mono),
         statistics=statistics,
