@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tritop.cli.arguments import flags_of
+from tritop.cli.early import EarlySession
 from tritop.cli.run import complain
-from tritop.cli.waiting import SamplingWindow, await_snapshot, running
+from tritop.cli.waiting import SamplingWindow, await_snapshot, ending_by_signal, running
 from tritop.config import Configuration, Resolved, endpoint_of, load, resolve_targets
 from tritop.config.endpoints import with_unique_names
 from tritop.errors import Unreachable, UsageError
@@ -83,7 +84,7 @@ def show(
     if namespace.ndjson:
         return _stream(session, one_line=namespace.once)
     if wants_screen(namespace):
-        return _draw(session, configuration, title)
+        return draw(session, configuration, title)
     wait_s = 2 * configuration.interval_s + timeout_s
     snapshot = await_snapshot(session, until or SamplingWindow(), wait_s)
     return print_once(snapshot, as_table=not namespace.json, judge=judge)
@@ -135,14 +136,20 @@ def _stream(session: Session, *, one_line: bool) -> int:
                 return exit_code(snapshot)
 
 
-def _draw(session: Session, configuration: Configuration, title: str) -> int:
+def draw(session: Session, configuration: Configuration, title: str) -> int:
+    """Show a session on the terminal; it reads already while the screen is being imported."""
     settings = configuration.screen(title)
     from tritop.cli.terminal import prepare_environment
 
     prepare_environment(settings, os.environ)
-    from tui.app import run
-
-    return run(session, settings)
+    with ending_by_signal():
+        early = EarlySession(session)
+        try:
+            from tui.app import run
+        except BaseException:
+            early.stop()
+            raise
+    return run(early, settings)
 
 
 def _misspelt_verbs(configuration: Configuration, texts: Sequence[str]) -> list[str]:

@@ -17,7 +17,14 @@ does, and counts latency from when a request was due. Ctrl-C ends it early with 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="name of the model")
-    parser.add_argument("--version", "--model-version", metavar="V", dest="model_version", default="", help="default: the server chooses")
+    parser.add_argument(
+        "--version",
+        "--model-version",
+        metavar="V",
+        dest="model_version",
+        default="",
+        help="default: the server chooses",
+    )
     parser.add_argument(
         "-u", "--url", metavar="TARGET", action="append", default=[], help="the server; none: this host"
     )
