@@ -7,14 +7,17 @@ import contextlib
 import signal
 import sys
 import threading
+import traceback
 from collections import deque
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from tritop.model import Snapshot
 from tritop.session import Session
@@ -59,6 +62,13 @@ class SnapshotsArrived(Message):
         return isinstance(message, SnapshotsArrived)
 
 
+class PlainScrollBar(ScrollBarRender):
+    """A scrollbar of spaces: its ends are on whole cells, and no character is beyond ASCII."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
+
+
 class TritopApp(App[object]):
     """One Session on one terminal.
 
@@ -87,6 +97,7 @@ class TritopApp(App[object]):
         self._listening = threading.Event()
         self._begun = False
         self._painted_mono: float | None = None
+        ScrollBar.renderer = PlainScrollBar if settings.ascii else ScrollBarRender
 
     def begin(self) -> None:
         """Start the Session; done before the terminal is touched, so that its errors are plain ones."""
@@ -163,6 +174,10 @@ class TritopApp(App[object]):
         if self.desk.silent_s > 2 * BEAT_S and isinstance(screen, SnapshotScreen) and self.pace.may_paint():
             screen.show_header()
 
+    def _fatal_error(self) -> None:
+        """Leave with a plain traceback: Textual's own prints the locals of every frame, Snapshots among them."""
+        self.panic(Text(traceback.format_exc().rstrip()))
+
     def action_do(self, name: str) -> None:
         """Bound to the keys that work everywhere."""
         self.perform(name)
@@ -170,7 +185,9 @@ class TritopApp(App[object]):
     def perform(self, name: str) -> None:
         """Do an action of the table, or say why it cannot be done now."""
         action = action_named(name)
-        reason = action.enabled(self.desk.situation())
+        screen = self.screen
+        situation = screen.situation() if isinstance(screen, SnapshotScreen) else self.desk.situation()
+        reason = action.enabled(situation)
         if reason:
             self.notify(f"{reason}.", title=action.label, severity="warning", timeout=4, markup=False)
             return

@@ -89,7 +89,7 @@ class ModelCommands(Provider):
                 continue
 
             def command(key: tuple[str, str, str] = subject.key) -> None:
-                app.desk.selection = key
+                app.desk.select(key)
                 app.open_view(Place.OVERVIEW)
                 app.perform("view_model")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tritop.history import History
+from bisect import bisect_left
+from collections.abc import Sequence
 
+from tritop.history import History
 from tritop.model import EMPTY_SNAPSHOT, ModelVersion, Server, Snapshot
 from tritop.operation import Operation
 from tritop.session import Session
@@ -31,7 +33,9 @@ class Desk:
         self.latest: Snapshot = EMPTY_SNAPSHOT
         """The newest Snapshot, whether it is shown or not."""
         self.selection: RowKey | None = None
-        """(server, model, version) under the cursor; kept while the model is away."""
+        """(server, model, version) under the cursor."""
+        self.wanted: RowKey | None = None
+        """What the operator selected last; it is selected again when it comes back."""
         self.order = Order()
         self.needle = ""
         """The filter of the table."""
@@ -41,14 +45,20 @@ class Desk:
         self._held: Snapshot | None = None
         self._session = session
         self._since_held = 0
+        self._received = 0
 
     def receive(self, snapshot: Snapshot) -> None:
         """Take the next Snapshot; a held picture stays."""
         self.latest = snapshot
         self.silent_s = 0.0
         self.history.push(snapshot)
+        self._received += 1
         if self._held is not None:
             self._since_held += 1
+
+    def select(self, key: RowKey) -> None:
+        """Select a row because the operator wants it."""
+        self.selection = self.wanted = key
 
     def submit(self, operation: Operation) -> None:
         """Ask the Session for something."""
@@ -86,9 +96,9 @@ class Desk:
         key = (model_name, version)
         return server, next((model for model in server.models if model.key == key), None)
 
-    def situation(self) -> Situation:
-        """What decides which actions are possible."""
-        server, model = self.subject()
+    def situation(self, target: tuple[Server | None, ModelVersion | None] | None = None) -> Situation:
+        """What decides which actions are possible, for the selected model version or for another."""
+        server, model = self.subject() if target is None else target
         traffic = traffic_of(self.shown, server.name, model) if server is not None and model is not None else None
         return Situation(
             snapshot=self.shown,
@@ -100,11 +110,34 @@ class Desk:
             paused=self.paused,
         )
 
-    def series(self, server: str, model: ModelVersion, metric: str) -> list[float]:
-        """Ten minutes of one number of a model, oldest first, up to the Snapshot in view; NaN is unknown."""
-        values = self.history.series(server, model.name, model.version, metric)
-        return list(values[: len(values) - self._since_held] if self._since_held else values)
+    @property
+    def newest(self) -> int:
+        """Number of the newest point in view, counted from the start of the session."""
+        return self._received - self._since_held
 
-    def marks(self, server: str, model: ModelVersion) -> list[tuple[int, str]]:
-        """(index into `series`, sign) of the events that concern a model."""
-        return []
+    def series(self, server: str, model: ModelVersion, metric: str) -> Sequence[float]:
+        """Ten minutes of one number of a model, oldest first, up to the Snapshot in view; NaN is unknown."""
+        return self._in_view(self.history.series(server, model.name, model.version, metric))
+
+    def recent(self, server: str, model: ModelVersion, metric: str, seconds: float) -> Sequence[float]:
+        """The end of `series`: at least the last `seconds` of it."""
+        behind_s = self._since_held * self.latest.interval_s
+        return self._in_view(self.history.window(server, model.name, model.version, metric, seconds + behind_s))
+
+    def _in_view(self, values: Sequence[float]) -> Sequence[float]:
+        return values[: max(0, len(values) - self._since_held)] if self._since_held else values
+
+    def span_s(self, points: int) -> float:
+        """Time from the first of the last `points` points to the newest one in view."""
+        times = self._in_view(self.history.times())
+        return times[-1] - times[-min(points, len(times))] if points > 0 and times else 0.0
+
+    def marks(self, server: str, model: ModelVersion, points: int) -> list[tuple[int, str]]:
+        """(index into a series of `points` values, sign) of the events that concern a model."""
+        times = self._in_view(self.history.times())
+        indexes = set()
+        for mark in self.history.marks(server):
+            event = mark.event
+            if event.model in ("", model.name) and event.version in ("", model.version):
+                indexes.add(points - len(times) + bisect_left(times, mark.mono))
+        return [(index, self.look.glyphs.event) for index in sorted(indexes) if 0 <= index < points]

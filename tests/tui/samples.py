@@ -93,8 +93,8 @@ def sample_snapshot(
         servers=tuple(made),
         gpus=tuple(_gpu(index, seq, made[0].name) for index in range(gpus)),
         traffic=(_traffic(rows[0], seq),) if flowing else (),
-        operations=_operations(rows[0], now) if flowing else (),
-        events=_events(rows, now, failing) if condition != "first" else (),
+        operations=_operations(rows[0]) if flowing else (),
+        events=_events(rows, failing) if condition != "first" else (),
     )
 
 
@@ -217,12 +217,14 @@ def _traffic(row: ModelVersion, seq: int) -> Traffic:
     )
 
 
-def _operations(row: ModelVersion, now: float) -> tuple[OperationStatus, ...]:
+def _operations(row: ModelVersion) -> tuple[OperationStatus, ...]:
     operation = SetTraffic("demo", row.name, concurrency=32)
-    return (OperationStatus(1, operation, OperationState.DONE, now - 9.0, now - 8.9, "32 requests in flight"),)
+    return (
+        OperationStatus(1, operation, OperationState.DONE, SAMPLE_AT - 9.0, SAMPLE_AT - 8.9, "32 requests in flight"),
+    )
 
 
-def _events(rows: tuple[ModelVersion, ...], now: float, failing: bool) -> tuple[Event, ...]:
+def _events(rows: tuple[ModelVersion, ...], failing: bool) -> tuple[Event, ...]:
     if not rows:
         return ()
     first = rows[0]
@@ -233,7 +235,7 @@ def _events(rows: tuple[ModelVersion, ...], now: float, failing: bool) -> tuple[
             Event(SAMPLE_AT - 58.0, EventKind.MODEL_FAILED, "demo", failed.name, failed.version, text=failed.reason)
         )
     events.append(
-        Event(now - 9.0, EventKind.OPERATION, "demo", first.name, who="ada@gpu-box", text="32 requests in flight")
+        Event(SAMPLE_AT - 9.0, EventKind.OPERATION, "demo", first.name, who="ada@gpu-box", text="32 requests in flight")
     )
     return tuple(events)
 

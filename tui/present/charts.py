@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tritop.model import ModelVersion
 from tui.draw import ceiling, known, spark
-from tui.format import batch, latency_us, percent, rate
+from tui.format import age_s, batch, latency_us, percent, rate
 from tui.present.table import compute_us
 
-__all__ = ["Picture", "pictures", "trend_text"]
+__all__ = ["Past", "Picture", "pictures", "trend_text"]
 
 TREND_S = 60.0
 """What a trend in the table spans."""
@@ -56,23 +57,31 @@ class Picture:
     marks: Sequence[tuple[int, str]] = ()
 
 
-def pictures(
-    series: Callable[[str], Sequence[float]],
-    model: ModelVersion,
-    newest: int,
-    marks: Sequence[tuple[int, str]] = (),
-    most: int = 4,
-) -> list[Picture]:
-    """The charts of a model, the most telling first; only the first `most` are made.
+class Past(Protocol):
+    """Where the values of one model are found, up to the Snapshot in view."""
 
-    Args:
-        series: metric of `tritop.history` -> its values.
-        model: gives the current values.
-        newest: `seq` of the newest value.
-        marks: (index, sign) of events.
-        most: how many there is room for.
-    """
+    @property
+    def newest(self) -> int:
+        """Number of the newest value, counted from the start of the session."""
+        ...
+
+    def series(self, server: str, model: ModelVersion, metric: str) -> Sequence[float]:
+        """One metric of `tritop.history`, oldest first."""
+        ...
+
+    def span_s(self, points: int) -> float:
+        """Time that the last `points` values span."""
+        ...
+
+    def marks(self, server: str, model: ModelVersion, points: int) -> Sequence[tuple[int, str]]:
+        """(index into the last `points` values, sign) of events."""
+        ...
+
+
+def pictures(past: Past, server: str, model: ModelVersion, most: int) -> list[Picture]:
+    """The charts of a model, the most telling first; only the first `most` are made."""
     made: list[Picture] = []
+    marks: Sequence[tuple[int, str]] = ()
     for title, metric, text, current in (
         ("REQ/s", "requests_per_s", rate, model.requests_per_s),
         ("QUEUE", "queue_us", latency_us, model.queue_us),
@@ -80,7 +89,10 @@ def pictures(
         ("COMPUTE", "compute_us", latency_us, compute_us(model)),
         ("BUSY", "busy_ratio", percent, model.busy_ratio),
     )[:most]:
-        values = series(metric)
+        values = past.series(server, model, metric)
         top = 1.0 if metric == "busy_ratio" else ceiling(values)
-        made.append(Picture(values, title, text(current), top, text(top), newest, marks))
+        scale = f"last {age_s(past.span_s(len(values)))}, top {text(top)}" if len(values) > 1 else ""
+        if not made or len(made[0].values) != len(values):
+            marks = past.marks(server, model, len(values))
+        made.append(Picture(values, title, text(current), top, scale, past.newest, marks))
     return made

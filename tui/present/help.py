@@ -58,7 +58,7 @@ def _where(places: frozenset[Place]) -> str:
 
 
 def _words(width: int, look: Look) -> Section:
-    lines = [line for word, text in _WORDS for line in bullet(word, 9, text, width)]
+    lines = [line for word, text in _WORDS for line in bullet(word, 9, look.clean(text), width)]
     return Section("What the numbers mean", tuple(lines))
 
 

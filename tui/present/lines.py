@@ -90,6 +90,8 @@ def wrapped(text: str, width: int, tone: str = "", indent: str = "") -> list[Lin
 
 def bullet(label: str, label_width: int, value: str, width: int, tone: str = "") -> list[Line]:
     """A label in its column and a value that is wrapped beside it."""
+    if cell_len(label) > label_width:
+        return [((label, "dim"),), *bullet("", label_width, value, width, tone)]
     head = (fit(label, label_width) + " ", "dim")
     body = wrapped(value or "-", width - label_width - 1, tone) or [(("-", "dim"),)]
     blank = (" " * (label_width + 1), "")

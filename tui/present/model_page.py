@@ -6,6 +6,7 @@ from tritop.model import ModelConfig, ModelState, ModelVersion, Server, Snapshot
 from tui.draw import bar
 from tui.format import UNKNOWN, age_s, batch, bytes_iec, clock, count, duration_s, fit, latency_us, percent, rate
 from tui.present.custom import custom_section
+from tui.present.header import gpu_name
 from tui.present.lines import Section, bullet, in_columns, wrapped
 from tui.present.look import MODEL_TONES, Look
 from tui.present.pane import (
@@ -39,7 +40,11 @@ def model_lines(
     columns = 3 if width >= 150 else 2 if width >= 96 else 1
     cells = width // columns
     body = cells - 3 if columns > 1 else cells
-    now: list[Section | None] = [_state(snapshot, model, body, look), _rates(model, body), _failures(model, body, look)]
+    now: list[Section | None] = [
+        _state(snapshot, model, body, look),
+        _rates(snapshot, model, body, look),
+        _failures(model, body, look),
+    ]
     time: list[Section | None] = [_stages(model, body, look), _batches(model, body, look), _quantiles(model, body)]
     rest: list[Section | None] = [
         _traffic(model, traffic, body, look),
@@ -105,7 +110,7 @@ def _state(snapshot: Snapshot, model: ModelVersion, width: int, look: Look) -> S
     return Section("WHY" if model.verdict is not None else "STATE", tuple(lines))
 
 
-def _rates(model: ModelVersion, width: int) -> Section:
+def _rates(snapshot: Snapshot, model: ModelVersion, width: int, look: Look) -> Section:
     facts = [
         ("requests", f"{rate(model.requests_per_s)}/s"),
         ("inferences", f"{rate(model.inferences_per_s)}/s"),
@@ -116,7 +121,9 @@ def _rates(model: ModelVersion, width: int) -> Section:
     ]
     if model.cache_hit_ratio is not None:
         facts.append(("cache hits", percent(model.cache_hit_ratio)))
-    facts += [(f"on {uuid[:12]}", f"{rate(per_s)}/s") for uuid, per_s in model.gpu_requests_per_s if uuid]
+    names = {gpu.uuid: gpu_name(gpu, number) for number, gpu in enumerate(snapshot.gpus)}
+    for uuid, per_s in model.gpu_requests_per_s:
+        facts.append((f"on {names.get(uuid, look.clean(uuid, 11))}", f"{rate(per_s)}/s"))
     lines = [line for label, value in facts for line in bullet(label, LABEL, value, width)]
     return Section("RATES", tuple(lines), "over the last interval")
 

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from tritop.model import ModelVersion, Server
 from tritop.operation import ReadNow, SetInterval
 from tui.desk import Desk
-from tui.keys import Place
+from tui.keys import Place, Situation, action_named
 from tui.present.footer import footer_line
 from tui.present.header import Heading, header_lines
 from tui.present.interval import next_interval
@@ -96,7 +96,7 @@ class SnapshotScreen(Screen[None]):
         """Paint the keys that are valid now."""
         self.footer.display = self.size.height >= 8
         if self.footer.display:
-            self.footer.show([footer_line(self.place, self.desk.situation(), self.size.width)])
+            self.footer.show([footer_line(self.place, self.situation(), self.size.width)])
 
     def on_screen_resume(self) -> None:
         """Catch up with what came while another screen was in front."""
@@ -114,6 +114,15 @@ class SnapshotScreen(Screen[None]):
         """What an action is for: the selected model version."""
         server, model = self.desk.subject()
         return [(server, model)] if server is not None and model is not None else []
+
+    def situation(self) -> Situation:
+        """What decides which actions are possible: that of the first of the targets."""
+        return self.desk.situation(next(iter(self.targets()), None))
+
+    def _targets_for(self, name: str) -> list[tuple[Server, ModelVersion]]:
+        """The targets for which an action is possible."""
+        action = action_named(name)
+        return [target for target in self.targets() if not action.enabled(self.desk.situation(target))]
 
     def do_back(self) -> None:
         """Return to the screen below."""
@@ -138,7 +147,7 @@ class SnapshotScreen(Screen[None]):
 
     def do_traffic(self) -> None:
         """Start or stop our traffic to the selected models."""
-        for server, model in self.targets():
+        for server, model in self._targets_for("traffic"):
             traffic = traffic_of(self.desk.shown, server.name, model)
             self.desk.submit(self.desk.knob.toggle(server, model, traffic))
 
@@ -151,7 +160,7 @@ class SnapshotScreen(Screen[None]):
         self._step_traffic(up=True)
 
     def _step_traffic(self, up: bool) -> None:
-        for server, model in self.targets():
+        for server, model in self._targets_for("traffic_more" if up else "traffic_less"):
             traffic = traffic_of(self.desk.shown, server.name, model)
             operation = self.desk.knob.step(server, model, traffic, up)
             if operation is not None:

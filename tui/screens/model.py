@@ -66,14 +66,7 @@ class ModelScreen(TextScreen):
             return
         set_height(self.charts, lines)
         fitting = max(1, min(CHARTS, width // 36))
-        desk = self.desk
-        made = pictures(
-            lambda metric: desk.series(server.name, model, metric),
-            model,
-            desk.shown.seq,
-            desk.marks(server.name, model),
-            fitting,
-        )
+        made = pictures(self.desk, server.name, model, fitting)
         for number, chart in enumerate(self.charts.query(Chart)):
             set_display(chart, number < fitting)
             if number < fitting:
@@ -101,5 +94,5 @@ class ModelScreen(TextScreen):
             return
         selection = self.desk.selection
         place = keys.index(selection) + step if selection in keys else 0
-        self.desk.selection = keys[place % len(keys)]
+        self.desk.select(keys[place % len(keys)])
         self.show()

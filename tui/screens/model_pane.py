@@ -95,10 +95,8 @@ class ModelPane(Vertical):
             self.notes.show([(), *lines] if numbers else lines)
 
     def _show_charts(self, server: str, model: ModelVersion, height: int) -> None:
-        desk = self._desk
         fitting = chart_count(height)
-        marks = desk.marks(server, model)
-        made = pictures(lambda metric: desk.series(server, model, metric), model, desk.shown.seq, marks, fitting)
+        made = pictures(self._desk, server, model, fitting)
         for number, chart in enumerate(self.charts.query_children(Chart)):
             set_display(chart, number < fitting)
             if number < fitting:

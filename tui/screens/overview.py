@@ -12,7 +12,7 @@ from textual.widget import Widget
 from tritop.model import ModelVersion, Server
 from tui.desk import Desk
 from tui.keys import Place, bindings_for
-from tui.present.charts import trend_text
+from tui.present.charts import TREND_S, trend_text
 from tui.present.events import event_lines
 from tui.present.filtering import FALLING_FIRST, SORT_VALUES, Order, Subject, keep, ordered
 from tui.present.header import problem_lines
@@ -110,8 +110,9 @@ class OverviewScreen(SnapshotScreen):
     def _follow_selection(self) -> None:
         """Keep the cursor on the selected row, or let the table choose when that row is gone."""
         desk = self.desk
-        if desk.selection is not None and self.table.cursor_key != desk.selection:
-            self.table.move_to(desk.selection)
+        for known in (desk.wanted, desk.selection):
+            if known is not None and (self.table.cursor_key == known or self.table.move_to(known)):
+                break
         key = self.table.cursor_key
         if isinstance(key, tuple):
             desk.selection = key
@@ -157,14 +158,14 @@ class OverviewScreen(SnapshotScreen):
                 set_height(widget, lines)
 
     def _trend(self, server: str, model: ModelVersion) -> str:
-        snapshot = self.desk.shown
-        values = self.desk.series(server, model, "requests_per_s")
-        return trend_text(values, snapshot.seq, snapshot.interval_s, TREND_WIDTH, ascii=self.desk.look.ascii)
+        desk = self.desk
+        values = desk.recent(server, model, "requests_per_s", TREND_S * 1.2)
+        return trend_text(values, desk.newest, desk.shown.interval_s, TREND_WIDTH, ascii=desk.look.ascii)
 
     @on(LineTable.CursorMoved, "#table")
     def _cursor_moved(self, event: LineTable.CursorMoved) -> None:
         if isinstance(event.key, tuple) and event.key != self.desk.selection:
-            self.desk.selection = event.key
+            self.desk.select(event.key)
             self._show_lower(len(self._problem_count()))
             self.show_footer()
 
