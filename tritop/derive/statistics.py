@@ -107,7 +107,7 @@ def next_statistics(before: Statistics | None, reading: ApiReading, period_s: fl
         elif last.quiet and not last.batch_sizes and (statistics is last.statistics or statistics == last.statistics):
             versions[key] = last
         else:
-            versions[key] = _compare(last, statistics, reading.mono, span_s, gap)
+            versions[key] = _compare(last, statistics, before.reading.mono, reading.mono, gap)
     return Statistics(reading, span_s, versions)
 
 
@@ -149,15 +149,17 @@ def _totals(statistics: VersionStatistics) -> tuple[int, ...]:
     )
 
 
-def _compare(last: VersionTally, statistics: VersionStatistics, mono: float, span_s: float, gap: bool) -> VersionTally:
+def _compare(
+    last: VersionTally, statistics: VersionStatistics, last_mono: float, mono: float, gap: bool
+) -> VersionTally:
     moved = statistics is not last.statistics
     totals = _totals(statistics) if moved else last.totals
     gained, restarted = increments(totals, last.totals)
-    before = last.window[-1]._replace(mono=mono - span_s)
+    before = last.window[-1]._replace(mono=last_mono)
     newest = _point(mono, statistics.batches) if moved else before._replace(mono=mono)
     if restarted:
         # What ran before belongs to a model object, perhaps to a configuration, that is gone.
-        before = BatchPoint(mono - span_s, (), (), (), 0)
+        before = BatchPoint(last_mono, (), (), (), 0)
         window: tuple[BatchPoint, ...] = (before, newest)
     else:
         window = _slide(last.window, before, newest)
