@@ -229,6 +229,7 @@ def main(side: str, interval_s: float, seconds: float, file: Path) -> None:
     else:
         app = DataTableApp(interval_s, sampling)
         app.run(mouse=False, auto_pilot=Watch(app, sampling, seconds, file).run)
+    sys.exit(app.return_code or 0)
 
 
 if __name__ == "__main__":

@@ -95,18 +95,21 @@ class Chart(PaintedLines):
         lines = draw(columns, width, height, top)
         offset = width - len(columns) // across
         oldest = self._newest - len(self._values) + 1
+        marked: dict[int, str] = {}
         for index, glyph in self._marks:
             column = offset + ((oldest + index) // size - first) // across
             if 0 <= index < len(self._values) and 0 <= column < width:
-                lines = [_marked(line, column, glyph, always=y == 0) for y, line in enumerate(lines)]
-        return lines
+                marked[column] = glyph
+        return [_marked(line, marked, always=y == 0) for y, line in enumerate(lines)] if marked else lines
 
 
-def _marked(line: str, column: int, glyph: str, *, always: bool) -> str:
-    """The line with the glyph in a column, over the area only where it must be seen `always`."""
-    if not always and line[column] != " ":
-        return line
-    return line[:column] + fit(glyph, 1) + line[column + 1 :]
+def _marked(line: str, marks: dict[int, str], *, always: bool) -> str:
+    """The line with a glyph in each marked column, over the area only where it must be seen `always`."""
+    cells = list(line)
+    for column, glyph in marks.items():
+        if always or cells[column] == " ":
+            cells[column] = fit(glyph, 1)
+    return "".join(cells)
 
 
 def bucketed(values: Sequence[float], newest: int, size: int, across: int) -> tuple[list[float], int]:
