@@ -69,6 +69,7 @@ def show(
     until: Callable[[Snapshot], bool] | None = None,
     timeout_s: float = READ_TIMEOUT_S,
     judge: Callable[[Snapshot], int] | None = None,
+    early: bool = False,
 ) -> int:
     """Run a session in the way that the command line asks for, and return the exit code.
 
@@ -80,11 +81,13 @@ def show(
         until: when `--once` has seen enough; one sampling window of every server by default.
         timeout_s: how much longer than two intervals `--once` waits for that.
         judge: the exit code of `--once` for its Snapshot, by the health of the servers by default.
+        early: whether the session begins before the screen is imported, for numbers sooner and a
+            screen later.
     """
     if namespace.ndjson:
         return _stream(session, one_line=namespace.once)
     if wants_screen(namespace):
-        return draw(session, configuration, title)
+        return draw(session, configuration, title, early=early)
     wait_s = 2 * configuration.interval_s + timeout_s
     snapshot = await_snapshot(session, until or SamplingWindow(), wait_s)
     return print_once(snapshot, as_table=not namespace.json, judge=judge)
@@ -136,20 +139,20 @@ def _stream(session: Session, *, one_line: bool) -> int:
                 return exit_code(snapshot)
 
 
-def draw(session: Session, configuration: Configuration, title: str) -> int:
-    """Show a session on the terminal; it reads already while the screen is being imported."""
+def draw(session: Session, configuration: Configuration, title: str, *, early: bool) -> int:
+    """Show a session on the terminal; `early` lets it read while the screen is being imported."""
     settings = configuration.screen(title)
     from tritop.cli.terminal import prepare_environment
 
     prepare_environment(settings, os.environ)
     with ending_by_signal():
-        early = EarlySession(session)
+        begun = EarlySession(session) if early else session
         try:
             from tui.app import run
         except BaseException:
-            early.stop()
+            begun.stop()
             raise
-    return run(early, settings)
+    return run(begun, settings)
 
 
 def _misspelt_verbs(configuration: Configuration, texts: Sequence[str]) -> list[str]:

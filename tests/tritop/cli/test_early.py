@@ -63,10 +63,11 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     return settings_seen
 
 
-def test_the_screen_gets_the_session_and_its_settings(screen: list[Settings], tmp_path: Path) -> None:
+@pytest.mark.parametrize("early", [True, False])
+def test_the_screen_gets_the_session_and_its_settings(screen: list[Settings], tmp_path: Path, early: bool) -> None:
     inner = FakeSession()
     configuration = load({"theme": "light", "interval": "2"}, {"HOME": str(tmp_path)}, tmp_path)
-    assert draw(inner, configuration, "gpu-box") == 7
+    assert draw(inner, configuration, "gpu-box", early=early) == 7
     assert (inner.started, inner.stopped) == (1, 1)
     assert screen == [Settings(interval_s=2.0, theme="light", title="gpu-box")]
 
@@ -78,5 +79,5 @@ def test_a_screen_that_cannot_be_imported_leaves_no_session_running(
     monkeypatch.setitem(sys.modules, "tui.app", None)
     inner = FakeSession()
     with pytest.raises(ImportError, match=r"tui\.app"):
-        draw(inner, load({}, {"HOME": str(tmp_path)}, tmp_path), "")
+        draw(inner, load({}, {"HOME": str(tmp_path)}, tmp_path), "", early=True)
     assert (inner.started, inner.stopped) == (1, 1)

@@ -33,7 +33,7 @@ def _run(namespace: argparse.Namespace) -> int:
         first_interval_s=min(FIRST_INTERVAL_S, interval_s) if screen else None,
     )
     title = endpoints[0].name if len(endpoints) == 1 else ""
-    return serving.show(session, namespace, configuration, title=title)
+    return serving.show(session, namespace, configuration, title=title, early=True)
 
 
 COMMAND = Command(
