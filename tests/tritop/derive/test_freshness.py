@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tritop.derive.readings import (
     FAULT,
@@ -20,7 +22,7 @@ from tests.tritop.derive.readings import (
     source,
     statistics,
 )
-from tritop.derive import Round, ServerRound, derive
+from tritop.derive import Round, ServerRound, SourceRound, derive
 from tritop.errors import AccessDenied, NotTriton, Stopping, Unavailable
 from tritop.model import (
     EventKind,
@@ -375,3 +377,31 @@ def test_points_of_the_window_stay_bounded_at_short_intervals() -> None:
     assert view.statistics is not None
     assert len(view.statistics.versions["m", "1"].window) <= 25
     assert row(derivation.snapshot, "m").batch_window_s == pytest.approx(10.0, abs=1.0)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 1000), st.floats(0.1, 2.9)), min_size=1, max_size=12),
+    st.sampled_from(["metrics", "api"]),
+)
+def test_what_is_derived_adds_up_to_what_was_counted(steps: list[tuple[bool, int, float]], by: str) -> None:
+    """Each step counts so many requests, perhaps after a restart at 0, in so many seconds."""
+    counted, mono, truth, derived, restarted = 5, 1.0, 0, 0.0, False
+    derivation = run(make_round(mono, *counting(by, mono, counted)))
+    for restart, requests, span_s in steps:
+        restarted = restarted or restart
+        counted, mono, truth = (0 if restart else counted) + requests, mono + span_s, truth + requests
+        derivation = derive(derivation, make_round(mono, *counting(by, mono, counted)))
+        shown = row(derivation.snapshot, "m").requests_per_s
+        assert shown is not None
+        assert shown >= 0
+        derived += shown * span_s
+    if restarted:
+        assert derived <= truth + 1e-6
+    else:
+        assert derived == pytest.approx(truth)
+
+
+def counting(by: str, mono: float, requests: int) -> tuple[SourceRound, ...]:
+    if by == "metrics":
+        return (source("metrics", scrape(mono, requests)),)
+    return (source("api", api(mono, statistics("m", requests=requests))),)
