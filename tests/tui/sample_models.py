@@ -107,17 +107,6 @@ def _matrix(moment: Moment) -> ModelVersion:
     batch = 12.4 if moment.batching else 1.0
     queue_us = moment.moving(4100.0 if moment.batching else 186_000.0)
     infer_us = moment.moving(7400.0 if moment.batching else 6100.0)
-    sizes = ((1, 0.02, 6100.0), (8, 0.31, 940.0), (16, 0.60, 520.0), (32, 0.07, 410.0))
-    spectrum = tuple(BatchSize(size, rate / batch * share, us, share) for size, share, us in sizes)
-    alone = (BatchSize(1, rate, 6100.0, 1.0),)
-    config = _config(
-        "matrix",
-        scheduling=Scheduling.DYNAMIC_BATCHING if moment.batching else Scheduling.NONE,
-        preferred_batch_sizes=(4, 8, 16) if moment.batching else (),
-        max_queue_delay_us=1000 if moment.batching else 0,
-        instance_groups=(InstanceGroup("matrix_0", "KIND_GPU", 2, (0,)),),
-        response_cache=True,
-    )
     stages = (("request", queue_us + infer_us), ("queue", queue_us), ("compute_infer", infer_us))
     quantiles = tuple(Quantile(stage, q, us * (1 + q)) for stage, us in stages for q in (0.5, 0.9, 0.95, 0.99))
     evidence = (("pending", 31.0), ("busy ratio", 0.98), ("queue_us", queue_us))
@@ -125,7 +114,7 @@ def _matrix(moment: Moment) -> ModelVersion:
         "matrix",
         "2",
         ModelState.READY,
-        config=config,
+        config=_matrix_config(moment.batching),
         requests_per_s=rate,
         failures_per_s=0.0,
         inferences_per_s=rate,
@@ -141,7 +130,7 @@ def _matrix(moment: Moment) -> ModelVersion:
         p99_origin=Origin.QUANTILE_60S,
         pending=31,
         busy_ratio=0.98,
-        batch_sizes=spectrum if moment.batching else alone,
+        batch_sizes=_matrix_batch_sizes(rate, batch),
         batch_window_s=10.0,
         cache_hit_ratio=0.12,
         last_inference_at=moment.now,
@@ -151,6 +140,24 @@ def _matrix(moment: Moment) -> ModelVersion:
         verdict=Verdict(VerdictKind.CAPACITY, evidence),
     )
     return row if moment.traffic else _idle(row)
+
+
+def _matrix_config(batching: bool) -> ModelConfig:
+    return _config(
+        "matrix",
+        scheduling=Scheduling.DYNAMIC_BATCHING if batching else Scheduling.NONE,
+        preferred_batch_sizes=(4, 8, 16) if batching else (),
+        max_queue_delay_us=1000 if batching else 0,
+        instance_groups=(InstanceGroup("matrix_0", "KIND_GPU", 2, (0,)),),
+        response_cache=True,
+    )
+
+
+def _matrix_batch_sizes(rate: float, batch: float) -> tuple[BatchSize, ...]:
+    if batch == 1.0:
+        return (BatchSize(1, rate, 6100.0, 1.0),)
+    sizes = ((1, 0.02, 6100.0), (8, 0.31, 940.0), (16, 0.60, 520.0), (32, 0.07, 410.0))
+    return tuple(BatchSize(size, rate / batch * share, us, share) for size, share, us in sizes)
 
 
 def _embed(moment: Moment) -> ModelVersion:

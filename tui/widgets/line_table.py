@@ -16,7 +16,8 @@ from textual.strip import Strip
 from tui.format import fit
 from tui.glyphs import glyphs
 from tui.widgets.painting import strip_of
-from tui.widgets.table_layout import Column, Place, Row, column_at, header_line, place, row_line
+from tui.widgets.selection import Selection
+from tui.widgets.table_layout import Column, Row, column_at, header_line, place, row_line
 from tui.widgets.text_lines import BLANK, Line, changed_span, cut
 from tui.widgets.tones import TONE_CLASSES, TONE_CSS
 
@@ -117,52 +118,38 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._glyphs = glyphs(ascii)
         self._empty = empty
         self._sort: tuple[str, bool] | None = None
-        self._rows: tuple[Row, ...] = ()
-        self._index: dict[Hashable, int] = {}
-        self._cursor: Hashable | None = None
-        self._marked: frozenset[Hashable] = frozenset()
-        self._places: tuple[Place, ...] = ()
-        self._places_width = -1
+        self._selection = Selection()
         self._painted: dict[int, _Painted] = {}
         self._painted_for = (-1, -1)
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """The rows in their order."""
-        return self._rows
+        return self._selection.rows
 
     @property
     def cursor_key(self) -> Hashable | None:
         """Key of the row under the cursor, `None` where there are no rows."""
-        return self._cursor
+        return self._selection.key
 
     @property
     def marked(self) -> frozenset[Hashable]:
         """Keys of the marked rows."""
-        return self._marked
+        return self._selection.marked
 
     def show(self, rows: Sequence[Row]) -> None:
         """Show these rows in this order; their keys are unique."""
-        was_visible = self._is_visible(self._cursor_index())
-        before = self._cursor_index()
-        self._rows = tuple(rows)
-        self._index = {row.key: index for index, row in enumerate(self._rows)}
-        self._marked &= self._index.keys()
-        size = Size(0, len(self._rows) + HEADER)
+        was_visible, before = self._cursor_is_visible(), self.cursor_key
+        self._selection.replace(rows)
+        size = Size(0, len(self.rows) + HEADER)
         if size != self.virtual_size:
             self.virtual_size = size
-        if self._cursor not in self._index:
-            beside = min(before, len(self._rows) - 1)
-            self._set_cursor(self._rows[max(0, beside)].key if self._rows else None)
-        if was_visible:
-            self._scroll_to_cursor()
-        self._refresh_changed()
+        self._cursor_may_have_moved(before, follow=was_visible)
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Show other columns; rows shown before must be shown again to fit them."""
         if tuple(columns) != self._columns:
             self._columns = tuple(columns)
-            self._places_width = -1
             self._painted.clear()
             self.refresh()
 
@@ -180,29 +167,26 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def move_to(self, key: Hashable) -> bool:
         """Put the cursor on the row with this key; returns whether there is one."""
-        if key not in self._index:
-            return False
-        self._set_cursor(key)
-        self._scroll_to_cursor()
-        self._refresh_changed()
-        return True
+        before = self.cursor_key
+        found = self._selection.move_to(key)
+        if found:
+            self._cursor_may_have_moved(before, follow=True)
+        return found
 
     def toggle_mark(self) -> None:
         """Mark or unmark the row under the cursor."""
-        if self._cursor is not None:
-            self._marked ^= {self._cursor}
-            self._refresh_changed()
+        self._selection.toggle_mark()
+        self._refresh_changed()
 
     def clear_marks(self) -> None:
         """Unmark every row."""
-        self._marked = frozenset()
+        self._selection.marked = frozenset()
         self._refresh_changed()
 
     def action_move(self, lines: int) -> None:
         """Move the cursor by some lines."""
-        if self._rows:
-            target = max(0, min(len(self._rows) - 1, self._cursor_index() + lines))
-            self.move_to(self._rows[target].key)
+        if self.rows:
+            self.move_to(self.rows[max(0, min(len(self.rows) - 1, self._selection.place + lines))].key)
 
     def action_move_page(self, pages: int) -> None:
         """Move the cursor by some screenfuls."""
@@ -210,12 +194,12 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_move_to_end(self, bottom: bool) -> None:
         """Move the cursor to the first row or to the last."""
-        self.action_move(len(self._rows) if bottom else -len(self._rows))
+        self.action_move(len(self.rows) if bottom else -len(self.rows))
 
     def action_choose(self) -> None:
         """Choose the row under the cursor."""
-        if self._cursor is not None:
-            self.post_message(self.Chosen(self, self._cursor))
+        if self.cursor_key is not None:
+            self.post_message(self.Chosen(self, self.cursor_key))
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor, choose a row with a double click, or name a column."""
@@ -223,13 +207,13 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         if offset is None:
             return
         if offset.y < HEADER:
-            column = column_at(self._placed(self._look_again().width), offset.x)
+            column = column_at(place(self._columns, self._look_again().width), offset.x)
             if column is not None:
                 self.post_message(self.HeaderClicked(self, column))
             return
-        index = self._row_at(offset.y)
-        if index < len(self._rows):
-            self.move_to(self._rows[index].key)
+        index = offset.y - HEADER + self.scroll_offset.y
+        if index < len(self.rows):
+            self.move_to(self.rows[index].key)
             if event.chain == 2:
                 self.action_choose()
 
@@ -257,27 +241,22 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _line_at(self, y: int, width: int) -> _Painted:
         """What stands at line `y` of the widget."""
-        places = self._placed(width)
+        places = place(self._columns, width)
         if y < HEADER:
             text = header_line(places, self._sort, self._glyphs, ascii=self._ascii)
             return ((fit(text, width, ascii=self._ascii), ""),), ("line-table--header",)
-        if not self._rows:
+        if not self.rows:
             said = self._empty.splitlines()
             text = "  " + said[y - HEADER] if y - HEADER < len(said) else ""
             return cut(((text, "dim"),), width, ascii=self._ascii), _NO_COMPONENTS
-        index = self._row_at(y)
-        if index >= len(self._rows):
+        index = y - HEADER + self.scroll_offset.y
+        if index >= len(self.rows):
             return BLANK, _NO_COMPONENTS
-        row = self._rows[index]
-        under_cursor = row.key == self._cursor
-        lead = (self._glyphs.cursor if under_cursor else " ") + (self._glyphs.mark if row.key in self._marked else " ")
+        row = self.rows[index]
+        under_cursor = row.key == self.cursor_key
+        lead = (self._glyphs.cursor if under_cursor else " ") + (self._glyphs.mark if row.key in self.marked else " ")
         line = row_line(places, row, lead, ascii=self._ascii)
         return line, ("line-table--cursor",) if under_cursor else _NO_COMPONENTS
-
-    def _placed(self, width: int) -> tuple[Place, ...]:
-        if width != self._places_width:
-            self._places, self._places_width = place(self._columns, width), width
-        return self._places
 
     def _refresh_changed(self) -> None:
         """Repaint the cells of the visible lines that differ from what was drawn last."""
@@ -291,25 +270,20 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         if regions:
             self.refresh(*regions)
 
-    def _row_at(self, y: int) -> int:
-        return y - HEADER + self.scroll_offset.y
-
     def _body_height(self) -> int:
         return max(0, self.scrollable_content_region.height - HEADER)
 
-    def _cursor_index(self) -> int:
-        return self._index.get(self._cursor, 0)
+    def _cursor_is_visible(self) -> bool:
+        return 0 <= self._selection.place - self.scroll_offset.y < self._body_height()
 
-    def _is_visible(self, index: int) -> bool:
-        return 0 <= index - self.scroll_offset.y < self._body_height()
-
-    def _set_cursor(self, key: Hashable | None) -> None:
-        if key != self._cursor:
-            self._cursor = key
-            self.post_message(self.CursorMoved(self, key))
+    def _cursor_may_have_moved(self, before: Hashable | None, *, follow: bool) -> None:
+        if self.cursor_key != before:
+            self.post_message(self.CursorMoved(self, self.cursor_key))
+        if follow:
+            self._scroll_to_cursor()
+        self._refresh_changed()
 
     def _scroll_to_cursor(self) -> None:
-        index, top, body = self._cursor_index(), self.scroll_offset.y, self._body_height()
-        if body > 0 and not self._is_visible(index):
-            target = index if index < top else index - body + 1
-            self.scroll_to(y=target, animate=False, force=True, immediate=True)
+        place, top, body = self._selection.place, self.scroll_offset.y, self._body_height()
+        if body > 0 and not self._cursor_is_visible():
+            self.scroll_to(y=place if place < top else place - body + 1, animate=False, force=True, immediate=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rich.cells import cell_len
 
@@ -56,7 +57,8 @@ class Place:
     width: int
 
 
-def place(columns: Sequence[Column], width: int) -> tuple[Place, ...]:
+@lru_cache(maxsize=64)
+def place(columns: tuple[Column, ...], width: int) -> tuple[Place, ...]:
     """Choose the columns that fit into `width` cells and give each its place.
 
     Columns go by priority, the rightmost first among equals; the first column stays in any case,
