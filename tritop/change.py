@@ -119,7 +119,8 @@ class Preview:
     warnings: tuple[str, ...] = ()
     """What the operator should know and may accept, most grave first."""
     lost_fields: tuple[str, ...] = ()
-    """Fields set now and absent after, other than by the edit's own words: each needs a confirmation."""
+    """What is there now and would not be after, other than by the edit's own words: fields such as `input`, inputs
+    and outputs such as `output[SCORES]`, and what is served, such as `ensemble pipeline`. Each needs a confirmation."""
     expected_s: float | None = None
     """Duration of the last load of the model, `None` if the server has not said."""
     memory_needed_bytes: int | None = None

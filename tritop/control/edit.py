@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from google.protobuf import text_format
+from google.protobuf import json_format, text_format
 
 from tritop.change import ConfigEdit, QueuePolicyEdit, VersionChoice
 from tritop.errors import UsageError
@@ -27,11 +27,12 @@ def apply_edit(current: Config, edit: ConfigEdit) -> Config:
     if edit.pbtxt is not None:
         if edit != ConfigEdit(pbtxt=edit.pbtxt):
             raise UsageError("a whole configuration and single fields cannot be set in one edit.")
-        return parse_pbtxt(edit.pbtxt)
+        return parse_config(edit.pbtxt)
     wanted = Config()
     wanted.CopyFrom(current)
     if edit.max_batch_size is not None:
         wanted.max_batch_size = _within("max batch size", edit.max_batch_size, INT32_MAX)
+        _let_go_of_filled_in_sizes(wanted, current.max_batch_size)
     _apply_batching(wanted, edit)
     if edit.instance_groups is not None:
         _apply_instance_groups(wanted, edit.instance_groups)
@@ -47,26 +48,42 @@ def apply_edit(current: Config, edit: ConfigEdit) -> Config:
     return wanted
 
 
-def parse_pbtxt(text: str) -> Config:
-    """Read a configuration as `config.pbtxt` holds it.
+def parse_config(text: str) -> Config:
+    """Read a configuration as `config.pbtxt` holds it, or as the JSON that Triton's API takes.
+
+    Text format has no outer braces, so a text that begins with one is JSON.
 
     Raises:
-        UsageError: with line, column and the parser's own words.
+        UsageError: with the place in the text and the parser's own words.
     """
     config = Config()
     try:
-        text_format.Parse(text, config)
-    except text_format.ParseError as error:
-        raise UsageError(
-            f"the configuration cannot be read: {error}.", "Correct that line; nothing was sent."
-        ) from error
+        if text.lstrip().startswith(("{", "[")):
+            json_format.Parse(text, config)
+        else:
+            text_format.Parse(text, config)
+    except (text_format.ParseError, json_format.ParseError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(f"the configuration cannot be read: {said}.", "Correct it there; nothing was sent.") from error
     return config
+
+
+def as_pbtxt(config: Config) -> str:
+    """A configuration as text, always the same one for equal configurations."""
+    return text_format.MessageToString(config, as_utf8=True)
 
 
 def _within(what: str, value: int, highest: int, *, lowest: int = 0) -> int:
     if not lowest <= value <= highest:
         raise UsageError(f"{what} {value} is out of range: {lowest} to {highest}.")
     return value
+
+
+def _let_go_of_filled_in_sizes(wanted: Config, largest_before: int) -> None:
+    """Where no sizes were preferred the server filled in the largest batch, which is another one now."""
+    for scheduler in (wanted.dynamic_batching, wanted.sequence_batching.oldest):
+        if list(scheduler.preferred_batch_size) == [largest_before]:
+            del scheduler.preferred_batch_size[:]
 
 
 def _apply_batching(wanted: Config, edit: ConfigEdit) -> None:
@@ -90,6 +107,7 @@ def _apply_batching(wanted: Config, edit: ConfigEdit) -> None:
         raise UsageError(
             f"dynamic batching of {wanted.name} is off, so its settings have no effect.", "Turn it on in the same edit."
         )
+    _refuse_another_scheduler(wanted)
     batching = wanted.dynamic_batching
     batching.SetInParent()
     if edit.preferred_batch_sizes is not None:
@@ -109,6 +127,19 @@ def _apply_batching(wanted: Config, edit: ConfigEdit) -> None:
         _apply_queue_policy(batching.default_queue_policy, edit.queue_policy)
 
 
+def _refuse_another_scheduler(wanted: Config) -> None:
+    """The schedulers are one `oneof`: setting dynamic batching would drop the other without a word."""
+    match wanted.WhichOneof("scheduling_choice"):
+        case "sequence_batching":
+            raise UsageError(f"{wanted.name} batches sequences, and dynamic batching does not go with that.")
+        case "ensemble_scheduling":
+            raise UsageError(
+                f"{wanted.name} is an ensemble and runs nothing itself.",
+                "Set dynamic batching on its steps: "
+                + ", ".join(step.model_name for step in wanted.ensemble_scheduling.step),
+            )
+
+
 def _apply_queue_policy(policy: model_config_pb2.ModelQueuePolicy, edit: QueuePolicyEdit) -> None:
     if edit.timeout_action is not None:
         actions = model_config_pb2.ModelQueuePolicy.TimeoutAction
@@ -124,17 +155,20 @@ def _apply_queue_policy(policy: model_config_pb2.ModelQueuePolicy, edit: QueuePo
 
 
 def _apply_instance_groups(wanted: Config, groups: tuple[InstanceGroup, ...]) -> None:
-    """Groups are matched by name, so that fields which the edit does not know are kept."""
+    """Groups are matched by name, one without a name by its place: unknown fields are kept."""
     kinds = model_config_pb2.ModelInstanceGroup.Kind
-    kept = {group.name: group for group in wanted.instance_group}
+    present = list(wanted.instance_group)
+    kept = {group.name: group for group in present}
     made = []
-    for group in groups:
+    for place, group in enumerate(groups):
         message = model_config_pb2.ModelInstanceGroup()
         if group.name in kept:
             message.CopyFrom(kept[group.name])
+        elif not group.name and place < len(present):
+            message.CopyFrom(present[place])
         if group.kind not in list(kinds.keys()):
             raise UsageError(f"instance kind {group.kind!r} is none of {', '.join(kinds.keys())}.")
-        message.name = group.name
+        message.name = group.name or message.name
         message.kind = kinds.Value(group.kind)
         message.count = _within("instance count", group.count, INT32_MAX, lowest=1)
         del message.gpus[:]

@@ -1,0 +1,136 @@
+"""What a server and one of its models are like right before a change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tritop.control.measurements import Measurements, measure
+from tritop.control.server import Config, Refused, TritonServer
+from tritop.control.versions import READY, policy_in_force, ready_versions
+from tritop.endpoint import Endpoint
+from tritop.reading import IndexEntry
+
+_AT_ONCE = 32
+"""Configurations asked for at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that a preview is made of."""
+
+    server: str
+    model: str
+    index: tuple[IndexEntry, ...]
+    current: Config | None = None
+    """Configuration of the model with the version policy in force, `None` while it is not loaded."""
+    configs: Mapping[str, Config] = field(default_factory=dict)
+    """One configuration of every loaded model."""
+    obstacle: str = ""
+    """Why this model cannot be changed, such as a name that two repositories share."""
+    refusal: str = ""
+    """Why no model of the server can be changed."""
+    measurements: Measurements = field(default_factory=Measurements)
+    memory_bytes: Mapping[str, int] = field(default_factory=dict)
+    """What the model's versions take, by kind and id such as "GPU 0"; empty where it is not reported."""
+
+    @property
+    def ready(self) -> tuple[int, ...]:
+        """READY versions of the model, ascending."""
+        return ready_versions(self.index, self.model)
+
+    @property
+    def known(self) -> bool:
+        """Whether the repository index names the model."""
+        return any(row.name == self.model for row in self.index)
+
+    def ready_of_all(self) -> dict[str, tuple[int, ...]]:
+        """READY versions of every model."""
+        return {row.name: ready_versions(self.index, row.name) for row in self.index if row.state == READY}
+
+
+async def look(server: TritonServer, endpoint: Endpoint, model: str, *, refusal: str) -> Situation:
+    """Ask a server for the situation of one model.
+
+    Args:
+        server: where to ask.
+        endpoint: for the metrics.
+        model: the model.
+        refusal: why the server takes no changes, "" where it does.
+
+    Raises:
+        TritopError: the server does not answer or does not say.
+    """
+    index, statistics, measurements = await asyncio.gather(server.index(), server.statistics(), measure(endpoint))
+    obstacle = _obstacle(model, index, statistics)
+    current = None if obstacle else await _current(server, model, index)
+    configs = await _all_configs(server, index)
+    if current is not None:
+        configs[model] = current
+    return Situation(
+        server=endpoint.name,
+        model=model,
+        index=index,
+        current=current,
+        configs=configs,
+        obstacle=obstacle,
+        refusal=refusal,
+        measurements=measurements,
+        memory_bytes=_memory(statistics, model),
+    )
+
+
+async def _current(server: TritonServer, model: str, index: Sequence[IndexEntry]) -> Config | None:
+    """The configuration of the newest version, with the policy that the index shows to be in force."""
+    versions = sorted(ready_versions(index, model), reverse=True)
+    read = await asyncio.gather(*(server.config(model, version) for version in versions))
+    configs = [config for config in read if config is not None]
+    if not configs:
+        return None
+    current = Config()
+    current.CopyFrom(configs[0])
+    policy = policy_in_force([config.version_policy for config in configs], index, model)
+    current.version_policy.CopyFrom(policy)
+    return current
+
+
+async def _all_configs(server: TritonServer, index: Sequence[IndexEntry]) -> dict[str, Config]:
+    """One configuration of each loaded model, for the ensembles among them."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(name: str) -> Config | None:
+        async with limit:
+            try:
+                return await server.config(name)
+            except Refused:
+                return None  # An ambiguous name: it cannot be anybody's step either.
+
+    names = sorted({row.name for row in index if row.state == READY})
+    configs = await asyncio.gather(*(read(name) for name in names))
+    return {name: config for name, config in zip(names, configs, strict=True) if config is not None}
+
+
+def _obstacle(model: str, index: Sequence[IndexEntry], statistics: Sequence[Any]) -> str:
+    rows = [row for row in index if row.name == model]
+    for row in rows:
+        if "two or more repositories" in row.reason:
+            return f"{model} is in two repositories of the server, which then loads neither; remove one of them."
+    if len({row.version for row in rows}) < len(rows):
+        return f"{model} is in two repositories of the server, and its name does not say which one is meant."
+    if not rows and any(one.name == model for one in statistics):
+        return (
+            f"{model} was loaded from files that were sent to the server, and it has no folder in the repository: "
+            "a configuration cannot be changed without sending the files again."
+        )
+    return ""
+
+
+def _memory(statistics: Sequence[Any], model: str) -> dict[str, int]:
+    memory: dict[str, int] = {}
+    for one in statistics:
+        for usage in one.memory_usage if one.name == model else ():
+            place = f"{usage.type} {usage.id}"
+            memory[place] = memory.get(place, 0) + usage.byte_size
+    return memory
