@@ -38,7 +38,6 @@ class Setup:
     """(input, dimensions without the batch) for inputs with dynamic dimensions."""
     input_path: str = ""
     """JSON file with requests; "" makes them up from the model's metadata."""
-    connections: int = 2
     timeout_s: float = 60.0
     """Deadline of one request."""
     max_in_flight: int = 1024

@@ -82,7 +82,7 @@ class Worker:
         self._setup = setup
         self._send = send
         self._loop = asyncio.get_running_loop()
-        self._transport = GrpcTransport(setup.endpoint, connections=setup.connections, timeout_s=setup.timeout_s)
+        self._transport = GrpcTransport(setup.endpoint, timeout_s=setup.timeout_s)
         self._latencies = Latencies(self._loop.time())
         self._gauge = StrainGauge(lambda: selector.idle_s)
         self._engine: Engine | None = None

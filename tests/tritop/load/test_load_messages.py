@@ -20,7 +20,7 @@ FIGURES = Figures(1.5, 10, 20, 3, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 
 @pytest.mark.parametrize("endpoint", [ENDPOINT, Endpoint("plain", "127.0.0.1")])
 def test_a_setup_comes_through(endpoint: Endpoint) -> None:
-    setup = Setup(endpoint, "m", "2", 4, (("x", (1, 2)), ("y", (3,))), "/input.json", connections=3)
+    setup = Setup(endpoint, "m", "2", 4, (("x", (1, 2)), ("y", (3,))), "/input.json", timeout_s=3.0)
     line = messages.encode("setup", setup)
     assert line.count(b"\n") == 1
     assert Setup.from_message(json.loads(line)["setup"]) == setup
