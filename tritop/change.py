@@ -154,3 +154,33 @@ class Outcome:
     versions_before: tuple[int, ...] = ()
     """READY versions before and after, from the repository index."""
     versions_after: tuple[int, ...] = ()
+
+
+class DriftState(StrEnum):
+    """How the running configuration of a model stands to its `config.pbtxt`."""
+
+    SAME = "same"
+    DRIFTED = "drifted"
+    NO_FILE = "no file"
+    """The folder of the model has none: the server completed the whole configuration by itself."""
+    UNREADABLE = "unreadable"
+    """The file is no configuration, or this user may not read it."""
+    AMBIGUOUS = "ambiguous"
+    """The model is in two or more of the repositories."""
+    NOT_HERE = "not here"
+    """None of the repositories that are readable from here has the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The running configuration of one model against the one in its repository."""
+
+    server: str
+    model: str
+    state: DriftState
+    diff: tuple[FieldChange, ...] = ()
+    """`before` is the file, `after` what runs."""
+    path: str = ""
+    """The file, "" where there is none."""
+    text: str = ""
+    """One sentence: what it means, or why nothing can be said."""

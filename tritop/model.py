@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tritop.change import Drift, FieldChange
 from tritop.operation import OperationStatus
+from tritop.trial import TrialStatus
 
 
 class ServerState(StrEnum):
@@ -434,6 +436,12 @@ class EventKind(StrEnum):
     MODEL_UNLOADED = "unloaded"
     MODEL_RELOADED = "reloaded"
     MODEL_FAILED = "load failed"
+    CONTROL_MODE = "control mode"
+    TRIAL_BEGUN = "trial begun"
+    TRIAL_KEPT = "trial kept"
+    TRIAL_TAKEN_BACK = "trial taken back"
+    UNDONE = "undone"
+    CONFIG_SAVED = "config saved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +457,15 @@ class Event:
     who: str = ""
     """user@host for what tritop did, "" for what it noticed."""
     text: str = ""
-    """The diff, or the server's words; untrusted."""
+    """What it was in a sentence, or the server's words; untrusted."""
+    id: str = ""
+    """Its entry in the ledger, "" while it has none."""
+    diff: tuple[FieldChange, ...] = ()
+    outcome: str = ""
+    """What became of it, for what tritop did; untrusted."""
+    succeeded: bool | None = None
+    """`None` for what was only noticed."""
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -468,6 +484,10 @@ class Snapshot:
     operations: tuple[OperationStatus, ...] = ()
     events: tuple[Event, ...] = ()
     """The newest events, oldest first, bounded."""
+    trials: tuple[TrialStatus, ...] = ()
+    """Trials under way, those that ended lately, and those that were found in the ledger."""
+    drifts: tuple[Drift, ...] = ()
+    """Running configurations against the files, for the models whose repository is readable from here."""
     bug: str = ""
     """Traceback of a bug in tritop itself: the rest of this Snapshot is the one before it."""
 

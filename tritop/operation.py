@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tritop.change import ConfigEdit, Preview, VersionChoice
+from tritop.trial import DEFAULT_RAILS, Rails
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class EditConfig:
     edit: ConfigEdit
     trial_s: float | None = None
     """Take the change back by itself after so many seconds, unless it is kept; `None` keeps it."""
+    rails: Rails = DEFAULT_RAILS
+    """What else takes it back, for a trial."""
     confirmed_losses: tuple[str, ...] = ()
     """Fields of `Preview.lost_fields` that the operator gave up by name; any other one stops it."""
     based_on: str = ""
@@ -121,9 +124,49 @@ class PreviewChange:
         return self.change.model
 
 
+@dataclass(frozen=True, slots=True)
+class KeepTrial:
+    """Keep the change of a trial."""
+
+    server: str
+    trial_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBackTrial:
+    """Take the change of a trial back, also of one that was found in the ledger."""
+
+    server: str
+    trial_id: str
+    confirmed: bool = False
+    """Also where somebody else changed the model since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Take back the last change that can be taken back; an open trial is one."""
+
+    server: str
+    model: str = ""
+    """"" is any model."""
+    confirmed: bool = False
+    """Also where somebody else changed the model since."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveConfig:
+    """Write what runs into the `config.pbtxt` of the model, keeping the rest of the file as it is."""
+
+    server: str
+    model: str
+
+
+RecordedOperation = KeepTrial | TakeBackTrial | Undo | SaveConfig
+"""What needs the ledger or the repository beside the server."""
+
 ModelOperation = ModelChange | PreviewEdit | PreviewChange
 
-Operation = SetTraffic | SetInterval | ReadNow | ModelOperation
+Operation = SetTraffic | SetInterval | ReadNow | ModelOperation | RecordedOperation
 
 
 class OperationState(StrEnum):

@@ -59,6 +59,8 @@ def derive(previous: Derivation | None, now: Round) -> Derivation:
         traffic=traffic,
         operations=now.operations,
         events=events,
+        trials=now.trials,
+        drifts=now.drifts,
     )
     return Derivation(snapshot, tracks)
 

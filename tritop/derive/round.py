@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tritop.change import Drift
 from tritop.model import Event, Fault, Traffic
 from tritop.operation import OperationStatus
 from tritop.reading import Reading
+from tritop.trial import TrialStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,5 @@ class Round:
     operations: tuple[OperationStatus, ...] = ()
     events: tuple[Event, ...] = ()
     """New events since the last round that the session itself knows of, oldest first."""
+    trials: tuple[TrialStatus, ...] = ()
+    drifts: tuple[Drift, ...] = ()
