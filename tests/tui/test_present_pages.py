@@ -31,12 +31,13 @@ from tui.present.charts import pictures, trend_text
 from tui.present.config_text import config_lines
 from tui.present.events import event_lines, ledger_lines
 from tui.present.footer import footer_line
-from tui.present.header import Heading, header_lines, problem_lines
+from tui.present.header import Heading, header_lines
 from tui.present.help import help_lines
 from tui.present.lines import line_width
 from tui.present.look import Look
 from tui.present.model_page import model_lines, note_lines
 from tui.present.pane import batch_bars, config_parts, stage_bars, stage_total_us, traffic_line
+from tui.present.problems import problem_lines
 from tui.present.server_page import server_lines
 from tui.present.trouble import table_empty_text, trouble_lines, troubled
 from tui.present.verdicts import verdict_sentence
@@ -77,7 +78,7 @@ def model_named(snapshot: Snapshot, name: str) -> tuple[Server, ModelVersion]:
 
 
 def everything(snapshot: Snapshot, width: int, look: Look) -> list[Line]:
-    lines = header_lines(snapshot, Heading("demo"), width, look) + problem_lines(snapshot, width, look, 9)
+    lines = header_lines(snapshot, Heading("demo"), width, look) + problem_lines(snapshot, look, 9)
     for server in snapshot.servers:
         lines += server_lines(snapshot, server, width, look)
         lines += trouble_lines(server, snapshot.at, width, look, 30)
@@ -145,7 +146,7 @@ def test_before_the_first_snapshot_the_header_waits() -> None:
 
 def test_a_source_that_is_off_is_a_sentence_and_no_panel() -> None:
     snapshot = sample_snapshot(condition="metrics off")
-    assert "--allow-metrics=false" in text_of(problem_lines(snapshot, 120, LOOK, 3))
+    assert "--allow-metrics=false" in text_of(problem_lines(snapshot, LOOK, 3))
     assert troubled(snapshot, snapshot.servers[0]) is None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tritop.model import ModelState, ModelVersion, Server
 
-__all__ = ["Order", "RowKey", "Subject", "keep", "ordered"]
+__all__ = ["Order", "RowKey", "Subject", "first_choice", "keep", "ordered"]
 
 RowKey = tuple[str, str, str]
 """(server, model, version): what identifies a row while numbers and order change."""
@@ -106,3 +106,17 @@ def ordered(subjects: Sequence[Subject], order: Order) -> list[Subject]:
             known.append((value, subject))
     known.sort(key=lambda pair: pair[0], reverse=order.descending)
     return [subject for _, subject in known] + unknown
+
+
+def first_choice(subjects: Sequence[Subject], current: RowKey | None) -> RowKey | None:
+    """The row to begin with until the operator selects one: the busiest, once, and before that a READY one."""
+    models = {subject.key: subject.model for subject in subjects if subject.model is not None}
+    chosen = models.get(current) if current is not None else None
+    if chosen is not None and chosen.requests_per_s:
+        return current
+    busiest = max(models, key=lambda key: models[key].requests_per_s or 0.0, default=None)
+    if busiest is not None and models[busiest].requests_per_s:
+        return busiest
+    if chosen is not None and chosen.state is ModelState.READY:
+        return current
+    return next((key for key, model in models.items() if model.state is ModelState.READY), current)

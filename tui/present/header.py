@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tritop.model import Gpu, ModelState, Server, ServerState, Snapshot, SourceState
+from tritop.model import Gpu, ModelState, Server, ServerState, Snapshot
 from tui.draw import bar
 from tui.format import age_s, bytes_iec, clock, fit, percent
 from tui.present.lines import Piece, one_line
 from tui.present.look import SERVER_TONES, Look
 from tui.widgets.lines import Line
 
-__all__ = ["Heading", "header_lines", "problem_lines"]
+__all__ = ["Heading", "header_lines"]
 
 SERVER_LINES_MOST = 4
 GPU_LINES_MOST = 4
@@ -161,28 +161,3 @@ def _gpu_line(gpu: Gpu, number: int, width: int, look: Look) -> Line:
         Piece(look.clean(gpu.fault, 80), "error", 2),
     ]  # fmt: skip
     return one_line(pieces, [], width)
-
-
-def problem_lines(snapshot: Snapshot, width: int, look: Look, most: int) -> list[Line]:
-    """One sentence for each source that has a fault on a server that otherwise answers.
-
-    A server that does not answer at all has a panel of its own (`tui.present.trouble`).
-    """
-    lines: list[Line] = []
-    for server in snapshot.servers:
-        if server.state not in (ServerState.READY, ServerState.NOT_READY):
-            continue
-        who = f"{look.clean(server.name, 30)}: " if len(snapshot.servers) > 1 else ""
-        for source in server.sources:
-            fault = source.fault
-            if fault is None:
-                continue
-            tone = "dim" if source.state is SourceState.OFF else "warn"
-            sign = look.glyphs.unloaded if source.state is SourceState.OFF else look.glyphs.stale
-            age = f"; its numbers are {age_s(source.age_s)} old" if source.age_s is not None else ""
-            said = look.clean(f"{fault.sentence} {fault.advice}".strip(), 300)
-            lines.append(((f"{sign} {who}{source.name} {fault.title}{age}. {said}", tone),))
-        if server.counters_frozen:
-            text = f"{look.glyphs.stale} {who}counters stand still (counter_latencies=false): numbers from statistics"
-            lines.append(((text, "dim"),))
-    return lines[:most]

@@ -168,7 +168,7 @@ def traffic_line(model: ModelVersion, traffic: Traffic | None, width: int, look:
         Piece(bound, "warn", 2),
         Piece(f"client p50 {latency_us(traffic.p50_us)} p99 {latency_us(traffic.p99_us)}", "", 3),
         Piece(f"server mean {latency_us(stage_total_us(model))}", "", 4),
-        Piece(f"last {duration_s(traffic.window_s)}" if traffic.window_s else "", "dim", 5),
+        Piece(f"last {age_s(traffic.window_s)}" if traffic.window_s else "", "dim", 5),
     ]
     return one_line(pieces, [], width, gap=3)
 

@@ -9,7 +9,7 @@ from tritop.model import ModelState, ModelVersion, Origin, Server, Snapshot, Tra
 from tui.format import UNKNOWN, batch, count, latency_us, percent, rate
 from tui.present.filtering import RowKey, Subject
 from tui.present.look import MODEL_TONES, SERVER_TONES, Look
-from tui.present.traffic import index_traffic, matching, runs
+from tui.present.traffic import TrafficIndex, index_traffic, runs
 from tui.present.verdicts import why, why_tone
 from tui.widgets.line_table import Column, Row
 
@@ -178,7 +178,7 @@ class RowMaker:
             self._columns = tuple(columns)
             self._mixed_origins = any(column.title == PLAIN_P99 for column in columns)
             self._made.clear()
-        traffic = index_traffic(snapshot)
+        traffic = index_traffic(snapshot) if snapshot.traffic else {}
         rows: list[Row] = []
         made: dict[RowKey, _Made] = {}
         for place, subject in enumerate(subjects):
@@ -192,11 +192,12 @@ class RowMaker:
         self._made = made
         return rows
 
-    def _entry(self, server: Server, model: ModelVersion, traffic: dict[tuple[str, str], tuple[Traffic, ...]]) -> _Made:
+    def _entry(self, server: Server, model: ModelVersion, traffic: TrafficIndex) -> _Made:
         """The row of a model version: the one made before where nothing changed."""
-        ours = matching(traffic.get((server.name, model.name), ()), model.version) if traffic else None
+        key = (server.name, model.name, model.version)
+        ours = traffic.get(key)
         trend = self._trend(server.name, model)
-        entry = self._made.get((server.name, model.name, model.version))
+        entry = self._made.get(key)
         if entry is not None and entry.model is model and (entry.traffic, entry.trend) == (ours, trend):
             return entry
         return _Made(model, ours, trend, self._model_row(server, model, ours, trend))

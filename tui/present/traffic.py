@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tritop.model import ModelVersion, Server, Snapshot, Traffic, TrafficState
+from tritop.model import ModelState, ModelVersion, Server, Snapshot, Traffic, TrafficState
 from tritop.operation import SetTraffic
+from tui.present.filtering import RowKey
 
-__all__ = ["CONCURRENCIES", "TrafficKnob", "index_traffic", "runs", "traffic_of"]
+__all__ = ["CONCURRENCIES", "TrafficIndex", "TrafficKnob", "index_traffic", "runs", "traffic_of"]
 
 CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64)
 """Requests in flight that `[` and `]` step through."""
@@ -21,25 +22,40 @@ def runs(traffic: Traffic | None) -> bool:
     return traffic is not None and traffic.state in (TrafficState.STARTING, TrafficState.RUNNING)
 
 
-def index_traffic(snapshot: Snapshot) -> dict[tuple[str, str], tuple[Traffic, ...]]:
-    """(server, model) -> what sends to it, so that a table of a thousand rows looks once."""
-    found: dict[tuple[str, str], tuple[Traffic, ...]] = {}
-    for traffic in snapshot.traffic:
-        key = (traffic.server, traffic.model)
-        found[key] = (*found.get(key, ()), traffic)
+TrafficIndex = dict[RowKey, Traffic]
+"""(server, model, version) -> what sends to that version."""
+
+
+def index_traffic(snapshot: Snapshot) -> TrafficIndex:
+    """Which traffic belongs to which row.
+
+    Traffic whose version the server chooses belongs to the highest version that is READY, which
+    is what Triton chooses (model_repository.md, "Model Versions"). Traffic to exactly a version
+    comes before that, and traffic that runs before traffic that ended.
+    """
+    found: TrafficIndex = {}
+    for traffic in sorted(snapshot.traffic, key=lambda each: (runs(each), each.version != "")):
+        version = traffic.version or _chosen_version(snapshot, traffic)
+        found[traffic.server, traffic.model, version] = traffic
     return found
 
 
+def _chosen_version(snapshot: Snapshot, traffic: Traffic) -> str:
+    served = [
+        model.version
+        for server in snapshot.servers
+        if server.name == traffic.server
+        for model in server.models
+        if model.name == traffic.model and model.state is ModelState.READY
+    ]
+    return max(served, key=lambda version: int(version) if version.isdecimal() else -1, default="")
+
+
 def traffic_of(snapshot: Snapshot, server: str, model: ModelVersion) -> Traffic | None:
-    """What sends to a model version: to exactly that version first, else where the server chooses."""
-    return matching(index_traffic(snapshot).get((server, model.name), ()), model.version)
-
-
-def matching(candidates: tuple[Traffic, ...], version: str) -> Traffic | None:
-    """The one of several generators of a model that belongs to a version."""
-    fitting = [traffic for traffic in candidates if traffic.version in (version, "")]
-    fitting.sort(key=lambda traffic: (not runs(traffic), traffic.version == ""))
-    return fitting[0] if fitting else None
+    """What sends to a model version, `None` where nothing does."""
+    if not snapshot.traffic:
+        return None
+    return index_traffic(snapshot).get((server, model.name, model.version))
 
 
 @dataclass(slots=True)

@@ -90,11 +90,12 @@ def _launch_lines(launch: Launch, starting: bool, width: int, look: Look) -> lis
     if facts:
         lines.append(((look.joined(facts), ""),))
     if starting and (launch.step or launch.total):
-        lines.append(_step_line(launch, look))
+        lines.append(step_line(launch, look))
     return lines
 
 
-def _step_line(launch: Launch, look: Look) -> Line:
+def step_line(launch: Launch, look: Look) -> Line:
+    """How far a start is: a gauge, `2 of 5`, and what is being done."""
     step = look.clean(launch.step, 80) or look.clean(launch.state, 20)
     if launch.done is None or not launch.total:
         return ((step, ""),)

@@ -39,10 +39,10 @@ def evidence_text(name: str, value: float) -> str:
 
 
 def why(model: ModelVersion) -> str:
-    """What the last column of the table says; "" when all is well."""
+    """What the last column of the table says, with the most telling evidence; "" when all is well."""
     verdict = model.verdict
     if verdict is not None:
-        said = first_line(verdict.text) or ", ".join(evidence_text(*piece) for piece in verdict.evidence)
+        said = first_line(verdict.text) or ", ".join(evidence_text(*piece) for piece in verdict.evidence[:3])
         return f"{verdict.kind}: {said}" if said else str(verdict.kind)
     if model.state is ModelState.FAILED:
         return first_line(model.reason)

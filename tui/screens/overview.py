@@ -14,9 +14,9 @@ from tui.desk import Desk
 from tui.keys import Place, bindings_for
 from tui.present.charts import TREND_S, trend_text
 from tui.present.events import event_lines
-from tui.present.filtering import FALLING_FIRST, SORT_VALUES, Order, Subject, keep, ordered
-from tui.present.header import problem_lines
+from tui.present.filtering import FALLING_FIRST, SORT_VALUES, Order, Subject, first_choice, keep, ordered
 from tui.present.layout import OverviewHeights, divide_overview
+from tui.present.problems import problem_lines
 from tui.present.table import TREND_WIDTH, RowMaker, columns_for, subjects_of
 from tui.present.traffic import traffic_of
 from tui.present.trouble import table_empty_text, trouble_lines, troubled
@@ -74,7 +74,6 @@ class OverviewScreen(SnapshotScreen):
     def show_body(self) -> None:
         """Paint table, pane and panels."""
         snapshot, desk = self.desk.shown, self.desk
-        width = self.size.width
         self._show_columns()
         subjects = subjects_of(snapshot)
         self._subjects = ordered(keep(subjects, desk.needle), desk.order)
@@ -82,7 +81,8 @@ class OverviewScreen(SnapshotScreen):
         self.table.set_empty(table_empty_text(snapshot, desk.needle))
         self._show_rows()
         self._follow_selection()
-        problems = problem_lines(snapshot, width, desk.look, min(PROBLEMS_MOST, self.size.height // 8))
+        sick = troubled(snapshot, desk.subject()[0])
+        problems = problem_lines(snapshot, desk.look, min(PROBLEMS_MOST, self.size.height // 8), sick)
         self.problems.display = bool(problems)
         self.problems.show(problems)
         self._show_lower(len(problems))
@@ -110,7 +110,8 @@ class OverviewScreen(SnapshotScreen):
     def _follow_selection(self) -> None:
         """Keep the cursor on the selected row, or let the table choose when that row is gone."""
         desk = self.desk
-        for known in (desk.wanted, desk.selection):
+        begin = None if desk.wanted is not None else first_choice(self._subjects, desk.selection)
+        for known in (desk.wanted, begin, desk.selection):
             if known is not None and (self.table.cursor_key == known or self.table.move_to(known)):
                 break
         key = self.table.cursor_key
@@ -166,11 +167,8 @@ class OverviewScreen(SnapshotScreen):
     def _cursor_moved(self, event: LineTable.CursorMoved) -> None:
         if isinstance(event.key, tuple) and event.key != self.desk.selection:
             self.desk.select(event.key)
-            self._show_lower(len(self._problem_count()))
+            self.show_body()
             self.show_footer()
-
-    def _problem_count(self) -> range:
-        return range(self.problems.size.height if self.problems.display else 0)
 
     @on(LineTable.Chosen, "#table")
     def _chosen(self, event: LineTable.Chosen) -> None:
