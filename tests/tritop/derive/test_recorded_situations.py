@@ -6,52 +6,16 @@ The recordings are made by `tests/make_recordings.py`; what was done before a ro
 from __future__ import annotations
 
 import dataclasses
-import re
 from itertools import pairwise
-from math import isnan
 
 import pytest
 
-from tests.tritop.derive.readings import CORE, FAILURE, RECORDINGS, only, replay, row, scrape_span, scraped
-from tritop.derive import Round, ServerRound, derive
-from tritop.model import EventKind, ModelState, ModelVersion, Origin, ServerState, Snapshot, SourceState, VerdictKind
+from tests.tritop.derive.readings import CORE, FAILURE, RECORDINGS, only, row, scrape_span, scraped
+from tests.tritop.derive.recorded import noticed, replay_without, requests, steps
+from tritop.derive import ServerRound, derive
+from tritop.model import EventKind, ModelState, ServerState, SourceState, VerdictKind
 from tritop.reading import ApiReading, MetricsReading
 from tritop.record import read_recording
-
-Step = tuple[str, Round, Snapshot]
-
-
-def steps(name: str) -> list[Step]:
-    return list(replay(name))
-
-
-def noticed(snapshot: Snapshot) -> list[tuple[EventKind, str, str]]:
-    """Events that nobody but the derivation told of."""
-    return [(one.kind, one.model, one.version) for one in snapshot.events if one.kind is not EventKind.OPERATION]
-
-
-def requests(before: Step, now: Step, of: ModelVersion) -> float:
-    """How many requests the row says there were between two rounds."""
-    assert of.requests_per_s is not None
-    return of.requests_per_s * scrape_span(before[1], now[1])
-
-
-def without(now: Round, kind: type[object]) -> Round:
-    """The round as it is where one of the two sources is off."""
-    (server,) = now.servers
-    sources = tuple(
-        dataclasses.replace(one, reading=None, fault=None, off=True) if isinstance(one.reading, kind) else one
-        for one in server.sources
-    )
-    return dataclasses.replace(now, servers=(dataclasses.replace(server, sources=sources),))
-
-
-def replay_without(name: str, kind: type[object]) -> list[Step]:
-    derivation, found = None, []
-    for now in read_recording(RECORDINGS / f"{name}.jsonl.xz"):
-        derivation = derive(derivation, without(now, kind))
-        found.append((", ".join(event.text for event in now.events), now, derivation.snapshot))
-    return found
 
 
 def test_the_first_round_gives_no_rate_and_no_lifetime_average() -> None:
@@ -204,68 +168,6 @@ def test_a_dropped_version_goes_alone() -> None:
     assert noticed(last) == [(EventKind.MODEL_UNLOADED, "work", "1")]
 
 
-def after(found: list[Step], text: str) -> tuple[Step, Step]:
-    """The round that ends with what was done, and the one before it."""
-    (at,) = (place for place, step in enumerate(found) if text in step[0])
-    return found[at - 1], found[at]
-
-
-def test_an_error_response_of_the_python_backend_counts_as_success() -> None:
-    before, now = after(steps("failures"), "3 error responses")
-    found = row(now[2], "work", "2")
-    assert requests(before, now, found) == pytest.approx(3)
-    assert found.failures_per_s == 0.0
-
-
-def test_an_exception_counts_as_a_failure_by_the_backend_and_as_an_execution_without_inference() -> None:
-    before, now = after(steps("failures"), "2 exceptions")
-    found, span_s = row(now[2], "work", "2"), scrape_span(before[1], now[1])
-    assert dict(found.failures_by_reason) == pytest.approx({"BACKEND": 2 / span_s})
-    assert found.requests_per_s == 0.0
-    assert found.executions_per_s == pytest.approx(2 / span_s)
-    assert found.inferences_per_s == 0.0
-    assert found.batch_avg is None
-
-
-def test_a_rejection_by_max_queue_size_is_in_no_counter() -> None:
-    before, now = after(steps("failures"), "refused by max_queue_size")
-    sent = re.match(r"(\d+) requests to full, (\d+) refused", now[0])
-    assert sent is not None
-    found = row(now[2], "full")
-    assert int(sent[2]) > 0
-    assert requests(before, now, found) == pytest.approx(int(sent[1]) - int(sent[2]))
-    assert found.failures_per_s == 0.0
-
-
-def test_a_timeout_in_the_queue_counts_as_rejected() -> None:
-    before, now = after(steps("failures"), "expired in the queue")
-    sent = re.match(r"(\d+) requests to timed, (\d+) expired", now[0])
-    assert sent is not None
-    found, span_s = row(now[2], "timed"), scrape_span(before[1], now[1])
-    assert int(sent[2]) > 0
-    assert dict(found.failures_by_reason) == pytest.approx({"REJECTED": int(sent[2]) / span_s})
-    # The requests that expired are not in the mean queue time: it is that of the survivors.
-    assert found.queue_us is not None
-    assert found.queue_us < 20_000
-
-
-def test_a_request_that_its_client_gave_up_in_the_queue_counts_as_canceled() -> None:
-    found = steps("failures")
-    canceled = 0.0
-    for before, now in pairwise(found):
-        by_reason = dict(row(now[2], "full").failures_by_reason)
-        canceled += by_reason.get("CANCELED", 0.0) * scrape_span(before[1], now[1])
-    assert canceled == pytest.approx(scraped(found[-1][1], FAILURE, model="full", reason="CANCELED"))
-    assert canceled >= 1
-
-
-def test_a_request_to_a_version_that_does_not_exist_is_in_no_counter() -> None:
-    _, now = after(steps("failures"), "version that does not exist")
-    assert now[0].startswith("2 requests")
-    found = row(now[2], "work", "2")
-    assert (found.requests_per_s, found.failures_per_s) == (0.0, 0.0)
-
-
 def test_a_model_that_failed_to_load_says_why() -> None:
     found = steps("load_failed")
     broken = row(found[-1][2], "broken")
@@ -291,130 +193,6 @@ def test_a_refused_update_leaves_a_serving_version_with_a_reason() -> None:
     assert [(one.model, one.version) for one in failed] == [("broken", "1"), ("work", "1"), ("work", "2")]
     assert "gpu id 0" in failed[-1].text
     assert failed[-1].who == ""
-
-
-@pytest.mark.parametrize("name", ["counters_frozen", "counters_frozen_with_summaries"])
-def test_counters_that_stand_still_by_configuration_are_found_out_and_statistics_serve(name: str) -> None:
-    found = steps(name)
-    for before, now in pairwise(found):
-        assert only(now[2]).counters_frozen
-        work = row(now[2], "work", "2")
-        assert scraped(now[1], CORE[0], model="work", version="2") == 0
-        # The statistics are read at the same time as the metrics, give or take milliseconds.
-        assert requests(before, now, work) == pytest.approx(10, rel=0.1)
-        assert work.queue_us is not None
-        assert work.batch_sizes
-    assert not only(steps("plain_load")[-1][2]).counters_frozen
-
-
-def test_frozen_counters_without_statistics_are_unknown_and_never_zero() -> None:
-    for _, _, snapshot in replay_without("counters_frozen", ApiReading)[1:]:
-        work = row(snapshot, "work", "2")
-        assert (work.requests_per_s, work.failures_per_s, work.executions_per_s) == (None, None, None)
-        assert work.pending is not None
-
-
-def test_frozen_counters_without_statistics_leave_the_counts_of_the_summaries() -> None:
-    found = replay_without("counters_frozen_with_summaries", ApiReading)
-    for before, now in pairwise(found):
-        work = row(now[2], "work", "2")
-        assert requests(before, now, work) == pytest.approx(10)
-        assert work.request_us is not None
-        assert work.failures_per_s is None
-
-
-def test_quantiles_are_shown_only_while_their_count_moves() -> None:
-    found = steps("summaries")
-    frozen = vanished = 0
-    for said, now, snapshot in found[1:]:
-        work = row(snapshot, "work", "2")
-        given = scraped(now, "nv_inference_request_summary_us", model="work", version="2", quantile="0.99")
-        if said == "10 requests":
-            assert work.p99_us == given
-            assert work.p99_origin is Origin.QUANTILE_60S
-            assert {quantile.stage for quantile in work.quantiles} >= {"request", "queue", "compute_infer"}
-        else:
-            assert (work.quantiles, work.p99_us, work.p99_origin) == ((), None, None)
-            frozen += not isnan(given)
-            vanished += isnan(given)
-    # The server itself goes on giving the old quantiles for most of a minute, and then NaN.
-    assert frozen > 5
-    assert vanished > 0
-
-
-def test_the_response_cache_is_seen_in_its_hit_rate_and_hits_have_no_compute_time() -> None:
-    _, first, second = steps("cache")
-    hits, misses = row(first[2], "cached"), row(second[2], "cached")
-    assert hits.cache_hit_ratio == pytest.approx(0.9)
-    assert misses.cache_hit_ratio == 0.0
-    assert requests(steps("cache")[0], first, hits) == pytest.approx(10)
-    assert hits.inferences_per_s is not None
-    assert hits.requests_per_s is not None
-    assert hits.inferences_per_s == pytest.approx(hits.requests_per_s / 10)
-    infer = [
-        scraped(now[1], "nv_inference_compute_infer_duration_us", model="cached") for now in (steps("cache")[0], first)
-    ]
-    assert hits.compute_infer_us == pytest.approx(infer[1] - infer[0])
-
-
-def test_a_failed_request_counts_twice_in_an_ensemble_and_its_pending_says_nothing() -> None:
-    before, now = after(steps("ensemble"), "fail in the first step")
-    both, span_s = row(now[2], "both"), scrape_span(before[1], now[1])
-    assert now[0].startswith("3 requests")
-    assert dict(both.failures_by_reason) == pytest.approx({"OTHER": 2 * 3 / span_s})
-    assert both.busy_ratio is None
-    assert all(row(snapshot, "both").pending == 0 for _, _, snapshot in steps("ensemble"))
-
-
-def test_an_ensemble_and_its_steps_count_the_same_requests() -> None:
-    before, now = after(steps("ensemble"), "8 requests to both")
-    assert requests(before, now, row(now[2], "both")) == pytest.approx(8)
-    assert requests(before, now, row(now[2], "work", "2")) == pytest.approx(16)
-
-
-def test_the_spectrum_shows_the_sizes_that_ran_and_that_larger_ones_cost_less() -> None:
-    found = steps("spectrum")
-    single = [row(snapshot, "work", "2") for said, _, snapshot in found if said == "1 clients"]
-    many = [row(snapshot, "work", "2") for said, _, snapshot in found if said == "24 clients"]
-    assert all([one.size for one in shown.batch_sizes] == [1] for shown in single)
-    assert [one.size for one in many[-1].batch_sizes][-1] == 8
-    by_size = {one.size: one for one in many[-1].batch_sizes}
-    one, eight = by_size[1].us_per_inference, by_size[8].us_per_inference
-    assert one is not None
-    assert eight is not None
-    assert eight < one / 4
-    assert sum(size.share for size in many[-1].batch_sizes) == pytest.approx(1)
-    # A full load on one instance: at most as busy as one instance can be, but for sampling.
-    assert many[-1].busy_ratio == pytest.approx(1.0, abs=0.15)
-
-
-def test_the_spectrum_is_what_the_statistics_gained_within_its_window() -> None:
-    found = steps("spectrum")
-    reading = [
-        next(one.reading for one in now.servers[0].sources if isinstance(one.reading, ApiReading))
-        for _, now, _ in found
-    ]
-    first, last = (
-        next(version for version in one.statistics or () if version.version == "2") for one in (reading[0], reading[-1])
-    )
-    gained = {
-        one.size: one.count - next((old.count for old in first.batches if old.size == one.size), 0)
-        for one in last.batches
-    }
-    shown = row(found[-1][2], "work", "2")
-    window_s = reading[-1].mono - reading[0].mono
-    assert shown.batch_window_s == pytest.approx(window_s)
-    assert {one.size: round(one.executions_per_s * window_s) for one in shown.batch_sizes} == {
-        size: count for size, count in gained.items() if count
-    }
-
-
-def test_a_saturated_instance_is_named_after_a_while_and_not_at_once() -> None:
-    verdicts = [row(snapshot, "work", "2").verdict for said, _, snapshot in steps("spectrum") if said == "24 clients"]
-    assert verdicts[0] is None
-    assert verdicts[-1] is not None
-    assert verdicts[-1].kind in {VerdictKind.CAPACITY, VerdictKind.INSTANCES}
-    assert dict(verdicts[-1].evidence)["busy_ratio"] > 0.85
 
 
 def test_a_killed_server_keeps_its_last_numbers_with_their_age() -> None:
