@@ -11,7 +11,7 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from tritop.cli.text import microseconds, printable, rate
+from tritop.cli.text import microseconds, rate
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, UsageError
 from tritop.load.control import TrafficProcess
@@ -218,4 +218,4 @@ def _progress(report: Traffic, left_s: float, phase: str) -> str:
     )
     errors = f"  {rate(report.errors_per_s)} err/s" if report.errors_per_s else ""
     bound = "  client-bound" if report.client_bound else ""
-    return f"{printable(report.model)[:24]}  {figures}{errors}{bound}  {phase or 'for'} {math.ceil(left_s)} s"
+    return f"{figures}{errors}{bound}  {phase or 'for'} {math.ceil(left_s)} s"
