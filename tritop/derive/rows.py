@@ -73,6 +73,8 @@ class RowTrack(NamedTuple):
     row: ModelVersion
     made_of: Ingredients
     verdict: VerdictTrack = WELL
+    instances: int | None = None
+    """Of the configuration in `made_of`."""
 
 
 def next_rows(before: Mapping[Key, RowTrack], keys: tuple[Key, ...], sources: RowSources) -> dict[Key, RowTrack]:
@@ -130,26 +132,48 @@ def _age(standing: Standing) -> float | None:
 
 
 def _next_row(track: RowTrack | None, key: Key, made_of: Ingredients, sources: RowSources) -> RowTrack:
-    sample, tally, config = made_of.sample, made_of.tally, made_of.config
-    rates = _rates(made_of, sources)
+    sample, config = made_of.sample, made_of.config
+    if track is not None and track.made_of.config is config:
+        instances = track.instances
+    else:
+        instances = config.instances if config is not None else None
     state, reason = _state(made_of)
-    pending = count(sample.pending) if sample is not None and made_of.metrics_count else None
-    busy = _busy(tally, config) if made_of.statistics_count else None
-    found, p99_us, p99_origin = _latencies(made_of, sources)
-    verdict = _verdict(
-        track.verdict if track is not None else WELL,
-        Symptoms(state, reason, rates, pending, busy, config, None, made_of.traffic),
-        made_of.held,
-        sources,
-    )
-    spectrum = tally if made_of.statistics_count else None
-    statistics = tally.statistics if tally is not None else None
-    row = ModelVersion(
-        key[0],
-        key[1],
+    symptoms = Symptoms(
         state,
         reason,
+        _rates(made_of, sources),
+        count(sample.pending) if sample is not None and made_of.metrics_count else None,
+        _busy(made_of, instances),
         config,
+        None,
+        made_of.traffic,
+    )
+    verdict = _verdict(track.verdict if track is not None else WELL, symptoms, made_of.held, sources)
+    row = _model_version(key, made_of, symptoms, verdict, sources)
+    if track is not None and _stands_still(made_of) and row == track.row:
+        row = track.row
+    return RowTrack(row, made_of, verdict, instances)
+
+
+def _stands_still(made_of: Ingredients) -> bool:
+    """Whether the row may be what it was: a comparison of all fields costs as much as making it."""
+    sample, tally = made_of.sample, made_of.tally
+    return (sample is None or sample.quiet) and (tally is None or tally.quiet)
+
+
+def _model_version(
+    key: Key, made_of: Ingredients, symptoms: Symptoms, verdict: VerdictTrack, sources: RowSources
+) -> ModelVersion:
+    sample, tally, rates = made_of.sample, made_of.tally, symptoms.rates
+    found, p99_us, p99_origin = _latencies(made_of, sources)
+    spectrum = tally if made_of.statistics_count else None
+    statistics = tally.statistics if tally is not None else None
+    return ModelVersion(
+        key[0],
+        key[1],
+        symptoms.state,
+        symptoms.reason,
+        made_of.config,
         rates.requests_per_s,
         rates.failures_per_s,
         rates.failures_by_reason,
@@ -164,8 +188,8 @@ def _next_row(track: RowTrack | None, key: Key, made_of: Ingredients, sources: R
         quantiles=found,
         p99_us=p99_us,
         p99_origin=p99_origin,
-        pending=pending,
-        busy_ratio=busy,
+        pending=symptoms.pending,
+        busy_ratio=symptoms.busy_ratio,
         batch_sizes=spectrum.batch_sizes if spectrum is not None else (),
         batch_window_s=spectrum.window_s if spectrum is not None else None,
         cache_hit_ratio=rates.cache_hit_ratio,
@@ -177,9 +201,6 @@ def _next_row(track: RowTrack | None, key: Key, made_of: Ingredients, sources: R
         counters_restarted=(sample is not None and sample.restarted) or (tally is not None and tally.restarted),
         verdict=verdict.shown,
     )
-    if track is not None and row.requests_per_s == track.row.requests_per_s and row == track.row:
-        row = track.row
-    return RowTrack(row, made_of, verdict)
 
 
 def _verdict(track: VerdictTrack, symptoms: Symptoms, held: bool, sources: RowSources) -> VerdictTrack:
@@ -207,9 +228,9 @@ def _state(made_of: Ingredients) -> tuple[ModelState, str]:
     return entry_state(entry), entry.reason
 
 
-def _busy(tally: VersionTally | None, config: ModelConfig | None) -> float | None:
-    instances = config.instances if config is not None else None
-    if tally is None or tally.busy_s is None or not instances or instances < 0:
+def _busy(made_of: Ingredients, instances: int | None) -> float | None:
+    tally = made_of.tally
+    if tally is None or tally.busy_s is None or not made_of.statistics_count or not instances or instances < 0:
         return None
     return tally.busy_s / instances
 
