@@ -153,11 +153,14 @@ def test_a_vanished_row_leaves_the_cursor_where_it_was() -> None:
         table.show(rows)
         table.move_to(("demo", 2))
         table.toggle_mark()
+        await pilot.pause()
         table.show(rows[:2] + rows[3:])
         assert _at(table) == ("demo", 3)
         assert table.marked == frozenset()
+        await pilot.pause()
         table.show(rows[:1])
         assert _at(table) == ("demo", 0)
+        await pilot.pause()
         table.show([])
         assert _at(table) is None
         table.toggle_mark()
@@ -166,9 +169,8 @@ def test_a_vanished_row_leaves_the_cursor_where_it_was() -> None:
         assert not table.move_to(("demo", 0))
 
     posted = host(_table(), steps)
-    assert [message.key for message in posted if isinstance(message, LineTable.CursorMoved)] == [
-        ("demo", 0), ("demo", 2), ("demo", 3), ("demo", 0), None,
-    ]  # fmt: skip
+    told = [message.key for message in posted if isinstance(message, LineTable.CursorMoved)]
+    assert told == [("demo", 2), ("demo", 3), ("demo", 0), None]  # of the first two moves only the last
     assert not any(isinstance(message, LineTable.Chosen) for message in posted)
 
 

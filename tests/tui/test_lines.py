@@ -80,11 +80,13 @@ def test_long_lines_scroll_sideways() -> None:
     async def steps(view: LinesView, pilot: Pilot[None]) -> None:
         view.show([(("0123456789" * 10, ""),)])
         await pilot.pause()
-        view.scroll_to(x=5, animate=False, immediate=True)
-        await pilot.pause()
-        assert drawn(view)[0].startswith("5678901234")
-        view.show([((" " * 9 + "!" + "x" * 90, ""),)])
+        view.focus()
+        await pilot.press("right")
+        assert drawn(view)[0].startswith("8901234567")
+        view.show([((" " * 12 + "!" + "x" * 87, ""),)])
         assert drawn(view)[0].startswith("    !xxx")
+        await pilot.press("left", "left")
+        assert drawn(view)[0].startswith("            !xxx")
 
     host(LinesView(), steps, 40, 10)
 
@@ -97,7 +99,7 @@ def test_a_log_is_followed_while_its_end_is_in_view() -> None:
         view.show(_numbered(60))
         await pilot.pause()
         assert drawn(view)[-1] == "line 59"
-        view.action_scroll_home()
+        view.action_go_to_end(False)
         await pilot.pause()
         view.show(_numbered(70))
         await pilot.pause()

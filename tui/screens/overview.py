@@ -165,6 +165,8 @@ class OverviewScreen(SnapshotScreen):
 
     @on(LineTable.CursorMoved, "#table")
     def _cursor_moved(self, event: LineTable.CursorMoved) -> None:
+        if event.key != self.table.cursor_key:  # an earlier move: following it would chase the cursor for ever
+            return
         if isinstance(event.key, tuple) and event.key != self.desk.selection:
             self.desk.select(event.key)
             self.show_body()

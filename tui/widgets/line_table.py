@@ -68,10 +68,14 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @dataclass
     class CursorMoved(Message):
-        """The cursor is on another row, or on none."""
+        """The cursor was put on another row, or on none; by the time this is handled it may be elsewhere again."""
 
         table: LineTable
         key: Hashable | None
+
+        def can_replace(self, message: Message) -> bool:
+            """Of several moves in a row only the last is told."""
+            return isinstance(message, LineTable.CursorMoved)
 
         @property
         def control(self) -> LineTable:

@@ -54,14 +54,14 @@ class LinesView(ScrollView, can_focus=True, inherit_bindings=False):
     """Lines to scroll through: help, a configuration, a log."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_up", "up", show=False),
-        Binding("down,j", "scroll_down", "down", show=False),
-        Binding("left", "scroll_left", "left", show=False),
-        Binding("right", "scroll_right", "right", show=False),
-        Binding("pageup", "page_up", "page up", show=False),
-        Binding("pagedown", "page_down", "page down", show=False),
-        Binding("home,g", "scroll_home", "top", show=False),
-        Binding("end,G", "scroll_end", "bottom", show=False),
+        Binding("up,k", "go_lines(-1)", "up", show=False),
+        Binding("down,j", "go_lines(1)", "down", show=False),
+        Binding("left", "go_columns(-8)", "left", show=False),
+        Binding("right", "go_columns(8)", "right", show=False),
+        Binding("pageup", "go_pages(-1)", "page up", show=False),
+        Binding("pagedown", "go_pages(1)", "page down", show=False),
+        Binding("home,g", "go_to_end(False)", "top", show=False),
+        Binding("end,G", "go_to_end(True)", "bottom", show=False),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES, "lines-view--match"}
     DEFAULT_CSS = f"""
@@ -102,7 +102,7 @@ class LinesView(ScrollView, can_focus=True, inherit_bindings=False):
         if size != self.virtual_size:
             self.virtual_size = size
         if self.follow and at_end:
-            self.scroll_end(animate=False, force=True, immediate=True)
+            self._go_to(self.max_scroll_y)
         self._refresh_changed(old)
 
     def search(self, needle: str) -> int:
@@ -130,7 +130,27 @@ class LinesView(ScrollView, can_focus=True, inherit_bindings=False):
             target = next((y for y in self._matches if y > top), self._matches[0])
         else:
             target = next((y for y in reversed(self._matches) if y < top), self._matches[-1])
-        self.scroll_to(y=target, animate=False, force=True, immediate=True)
+        self._go_to(target)
+
+    def action_go_lines(self, lines: int) -> None:
+        """Scroll by some lines."""
+        self._go_to(self.scroll_offset.y + lines)
+
+    def action_go_columns(self, columns: int) -> None:
+        """Scroll sideways."""
+        self._go_to(self.scroll_offset.y, self.scroll_offset.x + columns)
+
+    def action_go_pages(self, pages: int) -> None:
+        """Scroll by some screenfuls."""
+        self._go_to(self.scroll_offset.y + pages * self._view.height)
+
+    def action_go_to_end(self, bottom: bool) -> None:
+        """Scroll to the first line or to the last."""
+        self._go_to(self.max_scroll_y if bottom else 0)
+
+    def _go_to(self, top: float, left: float | None = None) -> None:
+        """Scroll there at once: an animation would send every line several times."""
+        self.scroll_to(x=left, y=top, animate=False, force=True, immediate=True)
 
     def render_line(self, y: int) -> Strip:
         """Draw one line; see `textual.widget.Widget.render_line`."""
