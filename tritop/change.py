@@ -134,9 +134,14 @@ class Preview:
     pbtxt_after: str = ""
 
     @property
+    def obstacle(self) -> str:
+        """Why it is not sent, "" where nothing is in the way."""
+        return self.refusal or " ".join(str(problem) for problem in self.problems)
+
+    @property
     def sendable(self) -> bool:
         """Whether there is something to send that the server can be expected to accept."""
-        return not (self.problems or self.refusal) and self.change is not ChangeClass.NOTHING
+        return not self.obstacle and self.change is not ChangeClass.NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,20 @@ class Control:
         """
         return (await self._plan(_change_of(operation)))[0].preview
 
+    async def look(self, model: str) -> Situation:
+        """What the server and a model of it are like now; nothing is asked that could change anything.
+
+        Raises:
+            OperationFailed: there is no such model.
+            ReadError: the server does not answer.
+        """
+        situation = await look(self._connected(), self._endpoint, model, refusal="")
+        if situation.obstacle:
+            raise OperationFailed(situation.obstacle)
+        if not situation.known:
+            raise OperationFailed(f"there is no model {model!r} in the repository of {self._endpoint.name}.")
+        return situation
+
     async def perform(self, change: ModelChange, progress: Progress) -> Outcome:
         """Carry a change out and return once the server is seen in its new state.
 
@@ -263,10 +277,8 @@ def _refuse(change: ModelChange, preview: Preview) -> None:
     Raises:
         OperationFailed: with everything that is wrong.
     """
-    if preview.refusal:
-        raise OperationFailed(f"not sent: {preview.refusal}")
-    if preview.problems:
-        raise OperationFailed("not sent: " + " ".join(str(problem) for problem in preview.problems))
+    if obstacle := preview.obstacle:
+        raise OperationFailed(f"not sent: {obstacle}")
     if isinstance(change, EditConfig) and change.based_on not in {"", preview.pbtxt_before}:
         raise OperationFailed(
             f"not sent: somebody else has changed {change.model} since the edit began.", "Look at it again."
