@@ -75,6 +75,7 @@ class TritopApp(App[object]):
     Args:
         session: where Snapshots come from and operations go.
         settings: how it is to look.
+        beat_s: how often to look whether Snapshots still come; 0 is never.
     """
 
     CSS_PATH = "app.tcss"
@@ -87,12 +88,13 @@ class TritopApp(App[object]):
         Binding("ctrl+c", "interrupt", show=False, priority=True, system=True),
     ]
 
-    def __init__(self, session: Session, settings: Settings) -> None:
+    def __init__(self, session: Session, settings: Settings, *, beat_s: float = BEAT_S) -> None:
         super().__init__()
         self.desk = Desk(session, settings)
         self.pace = Pace(lambda: terminal_backlog(self))
         self._session = session
         self._settings = settings
+        self._beat_s = beat_s
         self._mailbox: deque[Snapshot] = deque()
         self._listening = threading.Event()
         self._begun = False
@@ -131,7 +133,8 @@ class TritopApp(App[object]):
         self.begin()
         self._listening.set()
         self.post_message(SnapshotsArrived())
-        self.set_interval(BEAT_S, self._beat)
+        if self._beat_s:
+            self.set_interval(self._beat_s, self._beat)
 
     def _end_on_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -38,7 +38,7 @@ def drive(
 
     async def run() -> None:
         session = FakeSession(sample_series(20) if snapshots is None else snapshots)
-        app = TritopApp(session, settings or Settings(title="demo"))
+        app = TritopApp(session, settings or Settings(title="demo"), beat_s=0)
         async with app.run_test(size=size) as pilot:
             session.deliver_next()
             await pilot.pause()
@@ -383,6 +383,41 @@ def test_a_server_that_comes_up_brings_its_table() -> None:
         assert "loading matrix" not in text_on(app)
 
     drive(steps, [starting, ready])
+
+
+def test_the_busiest_model_is_selected_until_the_operator_selects_one() -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeSession) -> None:
+        assert app.desk.selection == ("demo", "embed", "1")
+        session.deliver_next()
+        await pilot.pause()
+        assert app.desk.wanted is None
+        await pilot.press("k")
+        session.deliver_next()
+        await pilot.pause()
+        assert app.desk.selection == app.desk.wanted == ("demo", "matrix", "2")
+
+    drive(steps, sample_series(5, batching=False))
+
+
+def test_nothing_is_drawn_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[object] = []
+    paint = OverviewScreen.show_body
+
+    def counted(screen: OverviewScreen) -> None:
+        drawn.append(screen)
+        paint(screen)
+
+    monkeypatch.setattr(OverviewScreen, "show_body", counted)
+
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeSession) -> None:
+        await pilot.press("j", "k", "j")
+        await pilot.pause()
+        drawn.clear()
+        for _ in range(5):
+            await pilot.pause()
+        assert drawn == []
+
+    drive(steps, sample_series(5, batching=False))
 
 
 def test_the_selection_waits_for_a_model_that_is_away() -> None:

@@ -92,5 +92,5 @@ def settled(session: FakeSession, keys: tuple[str, ...]) -> Callable[[Pilot[obje
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name} {case.size[0]}x{case.size[1]}")
 def test_picture(case: Case, snap_compare: SnapCompare) -> None:
     session = FakeSession(sample_series(POINTS, **case.sample))
-    app = TritopApp(session, Settings(**{"title": "demo", "theme": "dark", **case.settings}))
+    app = TritopApp(session, Settings(**{"title": "demo", "theme": "dark", **case.settings}), beat_s=0)
     assert snap_compare(app, terminal_size=case.size, run_before=settled(session, case.keys))
