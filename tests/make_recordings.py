@@ -248,6 +248,34 @@ async def ensemble(stage: Stage) -> None:
 
 
 @scene()
+async def unload_and_load_at_once(stage: Stage) -> None:
+    """A model is loaded again while it is still being unloaded: what `unload + load` as a reload does."""
+    await stage.load("work")
+    await stage.infer_many("work", 9)
+    await stage.infer("work", RAISE)
+    await stage.settle("loaded work, 9 requests, 1 that raises")
+    await asyncio.sleep(PERIOD_S)
+    await stage.unload("work")
+    error = await stage.watch(stage.load("work"), "unloaded and loaded")
+    await stage.infer_many("work", 4)
+    await stage.settle(f"4 requests{error}")
+
+
+@scene()
+async def decoupled(stage: Stage) -> None:
+    """Three streams of five responses in two seconds each, looked at while they run."""
+    await stage.load("stream")
+    await stage.settle("loaded stream")
+    await asyncio.sleep(PERIOD_S)
+    streams = [asyncio.ensure_future(stage.stream("stream")) for _ in range(3)]
+    for _ in range(4):
+        await asyncio.sleep(PERIOD_S)
+        await stage.look("streaming" if not any(stream.done() for stream in streams) else "ending")
+    responses = sum(await asyncio.gather(*streams))
+    await stage.settle(f"3 streams gave {responses} responses")
+
+
+@scene()
 async def spectrum(stage: Stage) -> None:
     """Single requests, then many at once: two batch-size spectra and two loads."""
     await stage.load("work")

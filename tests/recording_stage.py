@@ -57,6 +57,23 @@ class TritonPythonModel:
     def initialize(self, args):
         raise FileNotFoundError("weights.npz")
 """
+STREAM = """
+import threading
+import time
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        for request in requests:
+            row = pb_utils.get_input_tensor_by_name(request, "IN").as_numpy()
+            threading.Thread(target=self.respond, args=(request.get_response_sender(), row)).start()
+
+    def respond(self, sender, row):
+        for _ in range(5):
+            time.sleep(0.4)
+            sender.send(pb_utils.InferenceResponse([pb_utils.Tensor("OUT", row)]))
+        sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
 CONFIG = """
 backend: "python"
 max_batch_size: {max_batch_size}
@@ -87,6 +104,8 @@ def write_models(folder: Path) -> None:
     _write(folder, "timed", CONFIG.format(max_batch_size=1, seconds=0.2) + queue % timeout)
     _write(folder, "cached", CONFIG.format(max_batch_size=8, seconds=0.01) + "response_cache { enable: true }")
     _write(folder, "both", ENSEMBLE, code="")
+    decoupled = "model_transaction_policy { decoupled: true }"
+    _write(folder, "stream", CONFIG.format(max_batch_size=8, seconds=0) + decoupled, code=STREAM)
     _write(folder, "broken", CONFIG.format(max_batch_size=8, seconds=0), code=BROKEN)
 
 
@@ -160,18 +179,18 @@ class Stage:
 
     async def infer(self, model: str, value: float = 1.0, version: str = "", timeout_s: float = 30.0) -> str:
         """Send one request; returns what went wrong, "" for a good answer."""
-        shape = [1, 1]
-        request = service_pb2.ModelInferRequest(
-            model_name=model,
-            model_version=version,
-            inputs=[service_pb2.ModelInferRequest.InferInputTensor(name="IN", datatype="FP32", shape=shape)],
-            raw_input_contents=[struct.pack("<f", value)],
-        )
         try:
-            await self._stub.ModelInfer(request, timeout=timeout_s)
+            await self._stub.ModelInfer(_request(model, value, version), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name}: {error.details()}"
         return ""
+
+    async def stream(self, model: str) -> int:
+        """Send one request to a decoupled model; returns how many responses came."""
+        call = self._stub.ModelStreamInfer()
+        await call.write(_request(model, 1.0))
+        await call.done_writing()
+        return len([response async for response in call if response.infer_response.outputs])
 
     async def infer_many(self, model: str, count: int, **options: Any) -> list[str]:
         """Send `count` requests at once; returns what went wrong with each."""
@@ -241,3 +260,11 @@ class Stage:
             known = (entry, dataclasses.replace(entry, reason=self._clean(entry.reason)))
             self._entries[id(entry)] = known
         return known[1]
+
+
+def _request(model: str, value: float, version: str = "") -> Any:
+    """One row with one number, a protobuf message."""
+    tensor = service_pb2.ModelInferRequest.InferInputTensor(name="IN", datatype="FP32", shape=[1, 1])
+    return service_pb2.ModelInferRequest(
+        model_name=model, model_version=version, inputs=[tensor], raw_input_contents=[struct.pack("<f", value)]
+    )

@@ -131,7 +131,11 @@ def _change(known: IndexEntry | None, entry: IndexEntry) -> EventKind | None:
         # A refused in-place update leaves READY with a reason; another failure has another reason.
         refused = entry.reason and entry.reason != known.reason and state in {ModelState.READY, ModelState.FAILED}
         return EventKind.MODEL_FAILED if refused else None
-    if state is ModelState.UNLOADED and (known is None or not _serves(known)):
+    served = known is not None and _serves(known)
+    if state is ModelState.LOADING and served:
+        # A reload goes on in the background with READY shown; this one was unloaded first.
+        return EventKind.MODEL_UNLOADED
+    if state is ModelState.UNLOADED and not served:
         return None
     return _EVENTS.get(state)
 

@@ -138,3 +138,16 @@ def test_a_saturated_instance_is_named_after_a_while_and_not_at_once() -> None:
     assert verdicts[-1] is not None
     assert verdicts[-1].kind in {VerdictKind.CAPACITY, VerdictKind.INSTANCES}
     assert dict(verdicts[-1].evidence)["busy_ratio"] > 0.85
+
+
+def test_streams_of_a_decoupled_model_are_counted_at_once_and_then_run_unseen() -> None:
+    """Triton counts a decoupled request when `execute` returns: while it streams, nothing shows it."""
+    found = steps("decoupled")
+    assert found[-1][0] == "3 streams gave 15 responses"
+    streaming = [(before, now) for before, now in pairwise(found) if now[0] == "streaming"]
+    first, *rest = streaming
+    assert requests(first[0], first[1], row(first[1][2], "stream")) == pytest.approx(3)
+    assert rest
+    for _, now in rest:
+        shown = row(now[2], "stream")
+        assert (shown.requests_per_s, shown.pending, shown.busy_ratio) == (0.0, 0, 0.0)

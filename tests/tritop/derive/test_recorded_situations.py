@@ -158,6 +158,24 @@ def test_states_follow_unloading_and_loading() -> None:
     ]
 
 
+def test_an_unload_followed_by_a_load_at_once_is_an_outage_and_no_reload() -> None:
+    found = steps("unload_and_load_at_once")
+    last = found[-1]
+    assert noticed(last[2]) == [
+        (EventKind.MODEL_UNLOADED, "work", "1"),
+        (EventKind.MODEL_UNLOADED, "work", "2"),
+        (EventKind.MODEL_LOADED, "work", "1"),
+        (EventKind.MODEL_LOADED, "work", "2"),
+    ]
+    # The old series outlive their model for a while, then they begin again at 0; failures go on.
+    assert scraped(found[0][1], CORE[0], model="work", version="2") == 9
+    assert scraped(last[1], CORE[0], model="work", version="2") == 4
+    assert scraped(last[1], FAILURE, model="work", version="2", reason="BACKEND") == 1
+    shown = row(last[2], "work", "2")
+    assert requests(found[-2], last, shown) == pytest.approx(4)
+    assert shown.failures_per_s == 0.0
+
+
 def test_a_dropped_version_goes_alone() -> None:
     found = steps("version_dropped")
     last = found[-1][2]
