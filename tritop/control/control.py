@@ -13,7 +13,7 @@ from tritop.control.plan import Plan, plan
 from tritop.control.reason import LogLines, ReasonInLog
 from tritop.control.server import Config, Refused, TritonServer
 from tritop.control.settle import Patience, Progress, SentLoad, Silence, same_but_versions, until_known, until_unloaded
-from tritop.control.situation import Situation, look
+from tritop.control.situation import PolicyMemory, Situation, look
 from tritop.control.versions import ready_versions
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, ReadError, Stopping, TimedOut, Unreachable, UsageError
@@ -64,6 +64,7 @@ class Control:
         self._patience = patience or Patience()
         self._server: TritonServer | None = None
         self._load_s: dict[str, float] = {}
+        self._policies = PolicyMemory()
 
     async def preview(self, operation: ModelOperation) -> Preview:
         """What an operation would do; changes nothing.
@@ -80,7 +81,7 @@ class Control:
             OperationFailed: there is no such model.
             ReadError: the server does not answer.
         """
-        situation = await look(self._connected(), self._endpoint, model, refusal="")
+        situation = await look(self._connected(), self._endpoint, model, refusal="", policies=self._policies)
         if situation.obstacle:
             raise OperationFailed(situation.obstacle)
         if not situation.known:
@@ -133,7 +134,7 @@ class Control:
             raise UsageError(f"{version!r} is no version number.", "Versions are whole numbers, such as 1.")
         server = self._connected()
         refusal = f"{self._endpoint.name} {_READ_ONLY}" if self._endpoint.read_only else await server.refusal()
-        situation = await look(server, self._endpoint, change.model, refusal=refusal)
+        situation = await look(server, self._endpoint, change.model, refusal=refusal, policies=self._policies)
         planned = plan(change, situation)
         expected_s = planned.preview.expected_s
         if expected_s is None and planned.preview.change in {ChangeClass.FULL_RELOAD, ChangeClass.LOAD}:
@@ -234,6 +235,8 @@ class Control:
             await self._check_served(change, ready, before)
             gone = tuple(version for version in before.ready if version not in ready)
             await until_unloaded(server, change.model, self._patience, progress, versions=gone)
+            if planned.wanted is not None:
+                await self._policies.remember(server, change.model, planned.wanted.version_policy)
             current = await server.config(change.model)
             if _overtaken(planned.wanted, before.current, current):
                 notes.append("by now somebody else has changed it again")

@@ -58,12 +58,14 @@ def parse_config(text: str) -> Config:
     """
     config = Config()
     try:
-        if text.lstrip().startswith(("{", "[")):
+        if text.lstrip().startswith("["):
+            raise json_format.ParseError("a list stands where an object is expected")
+        if text.lstrip().startswith("{"):
             json_format.Parse(text, config)
         else:
             text_format.Parse(text, config)
     except (text_format.ParseError, json_format.ParseError) as error:
-        said = " ".join(str(error).split()).rstrip(".")
+        said = " ".join(str(error).partition("Available Fields")[0].split()).rstrip(".")
         raise UsageError(f"the configuration cannot be read: {said}.", "Correct it there; nothing was sent.") from error
     return config
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tritop.control.measurements import Measurements, measure
 from tritop.control.server import Config, Refused, TritonServer
-from tritop.control.versions import READY, policy_in_force, ready_versions
+from tritop.control.versions import READY, Policy, policy_in_force, ready_versions
 from tritop.endpoint import Endpoint
 from tritop.reading import IndexEntry
 
@@ -51,7 +51,33 @@ class Situation:
         return {row.name: ready_versions(self.index, row.name) for row in self.index if row.state == READY}
 
 
-async def look(server: TritonServer, endpoint: Endpoint, model: str, *, refusal: str) -> Situation:
+class PolicyMemory:
+    """The version policies that were set here, which the server itself does not tell.
+
+    A policy is forgotten as soon as the answers of the versions change: somebody else set another.
+    """
+
+    def __init__(self) -> None:
+        self._set: dict[str, tuple[Policy, tuple[bytes, ...]]] = {}
+
+    async def remember(self, server: TritonServer, model: str, policy: Policy) -> None:
+        """Note a policy that was just set, with what the versions answer since."""
+        configs = await _configs_of_versions(server, model, await server.index())
+        self._set[model] = (policy, _answers(configs))
+
+    def recall(self, model: str, configs: Sequence[Config]) -> Policy | None:
+        """The policy that was set last, if it can still be the one in force."""
+        policy, answers = self._set.get(model, (None, ()))
+        return policy if answers == _answers(configs) else None
+
+
+def _answers(configs: Sequence[Config]) -> tuple[bytes, ...]:
+    return tuple(config.version_policy.SerializeToString(deterministic=True) for config in configs)
+
+
+async def look(
+    server: TritonServer, endpoint: Endpoint, model: str, *, refusal: str, policies: PolicyMemory
+) -> Situation:
     """Ask a server for the situation of one model.
 
     Args:
@@ -59,13 +85,14 @@ async def look(server: TritonServer, endpoint: Endpoint, model: str, *, refusal:
         endpoint: for the metrics.
         model: the model.
         refusal: why the server takes no changes, "" where it does.
+        policies: those that were set here.
 
     Raises:
         TritopError: the server does not answer or does not say.
     """
     index, statistics, measurements = await asyncio.gather(server.index(), server.statistics(), measure(endpoint))
     obstacle = _obstacle(model, index, statistics)
-    current = None if obstacle else await _current(server, model, index)
+    current = None if obstacle else await _current(server, model, index, policies)
     configs = await _all_configs(server, index)
     if current is not None:
         configs[model] = current
@@ -82,18 +109,27 @@ async def look(server: TritonServer, endpoint: Endpoint, model: str, *, refusal:
     )
 
 
-async def _current(server: TritonServer, model: str, index: Sequence[IndexEntry]) -> Config | None:
+async def _current(
+    server: TritonServer, model: str, index: Sequence[IndexEntry], policies: PolicyMemory
+) -> Config | None:
     """The configuration of the newest version, with the policy that the index shows to be in force."""
-    versions = sorted(ready_versions(index, model), reverse=True)
-    read = await asyncio.gather(*(server.config(model, version) for version in versions))
-    configs = [config for config in read if config is not None]
+    configs = await _configs_of_versions(server, model, index)
     if not configs:
         return None
     current = Config()
     current.CopyFrom(configs[0])
-    policy = policy_in_force([config.version_policy for config in configs], index, model)
+    recalled = policies.recall(model, configs)
+    candidates = [config.version_policy for config in configs]
+    policy = policy_in_force([recalled, *candidates] if recalled is not None else candidates, index, model)
     current.version_policy.CopyFrom(policy)
     return current
+
+
+async def _configs_of_versions(server: TritonServer, model: str, index: Sequence[IndexEntry]) -> list[Config]:
+    """What each READY version answers, the newest first."""
+    versions = sorted(ready_versions(index, model), reverse=True)
+    read = await asyncio.gather(*(server.config(model, version) for version in versions))
+    return [config for config in read if config is not None]
 
 
 async def _all_configs(server: TritonServer, index: Sequence[IndexEntry]) -> dict[str, Config]:

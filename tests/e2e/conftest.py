@@ -1,0 +1,35 @@
+"""A server with the small models of `control_models`, shared by the tests of one module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.control_models import write_control_models
+from tests.e2e.control_stage import Stage
+from tests.e2e.triton_calls import load
+from tests.running_triton import LoopThread, RunningTriton
+from tritop.runtimes.local import LocalServer
+
+LIVE_TIMEOUT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def stage(triton_loop: LoopThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """All small models are loaded; a test leaves READY what was READY."""
+    folder = tmp_path_factory.mktemp("stage")
+    repository = write_control_models(folder / "models")
+    server = LocalServer(repository, log_path=folder / "tritonserver.log")
+    try:
+        triton_loop.run(server.start())
+        triton_loop.run(server.wait_live(LIVE_TIMEOUT_S))
+        running = RunningTriton(server, repository, triton_loop)
+        for model in ("echo", "twin", "counted", "stream", "whole"):
+            triton_loop.run(load(running.endpoint, model))
+        stage = Stage(running)
+        yield stage
+        triton_loop.run(stage.control.aclose())
+        triton_loop.run(server.stop())
+    finally:
+        server.kill()

@@ -1,0 +1,153 @@
+"""A real Triton, a Control of it and closed-loop clients: what the tests of changes stand on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.triton_calls import call, until
+from tests.running_triton import RunningTriton
+from tritop.change import ConfigEdit, Outcome, Preview
+from tritop.control.control import Control
+from tritop.control.server import Config
+from tritop.control.settle import Patience
+from tritop.endpoint import Endpoint
+from tritop.operation import EditConfig, ModelChange, PreviewChange
+from tritop.protocol import grpc, open_channel, request_metadata, service_pb2, service_pb2_grpc
+from tritop.runtimes.server_log import ServerLog
+
+ROWS = 4
+
+
+class Stage:
+    """One server of a test.
+
+    Attributes:
+        triton: the server.
+        control: changes it, and reads its log.
+    """
+
+    def __init__(self, triton: RunningTriton) -> None:
+        self.triton = triton
+        self._log = ServerLog(triton.log_path)
+        self.control = self.new_control()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.triton.endpoint
+
+    @property
+    def repository(self) -> Path:
+        return self.triton.repository
+
+    def new_control(self, *, reads_log: bool = True, **options: Any) -> Control:
+        lines = self.log_lines if reads_log else None
+        return Control(self.endpoint, log_lines=lines, **options)
+
+    def log_lines(self) -> Sequence[str]:
+        return self._log.tail(400)
+
+    async def perform(self, change: ModelChange) -> Outcome:
+        return await self.control.perform(change, lambda text: None)
+
+    async def edit(self, model: str, **fields: Any) -> Outcome:
+        losses = fields.pop("losses", ())
+        return await self.perform(EditConfig("s", model, ConfigEdit(**fields), confirmed_losses=losses))
+
+    async def preview(self, change: ModelChange) -> Preview:
+        return await self.control.preview(PreviewChange(change))
+
+    async def current(self, model: str) -> Config:
+        situation = await self.control.look(model)
+        assert situation.current is not None
+        return situation.current
+
+    async def ready(self, model: str) -> tuple[int, ...]:
+        return (await self.control.look(model)).ready
+
+    async def successes(self, model: str) -> dict[str, int]:
+        """Successful requests since the object of each version was made: 0 again after a full reload."""
+        answer = await call(self.endpoint, "ModelStatistics", service_pb2.ModelStatisticsRequest(name=model))
+        return {one.version: one.inference_stats.success.count for one in answer.model_stats}
+
+    async def infer(self, model: str, times: int = 1, *, version: str = "") -> None:
+        for _ in range(times):
+            await call(self.endpoint, "ModelInfer", infer_request(model, version=version))
+
+    @asynccontextmanager
+    async def clients(self, model: str, count: int = 8, *, version: str = "") -> AsyncIterator[Clients]:
+        """Closed-loop clients for as long as the block runs; each has answers before it begins."""
+        clients = Clients(self.endpoint, model, count, version=version)
+        await clients.start()
+        try:
+            yield clients
+        finally:
+            await clients.stop()
+
+
+def impatient(**seconds: float) -> Patience:
+    """Patience for tests in which nothing is to come."""
+    return Patience(**seconds)
+
+
+def infer_request(model: str, *, version: str = "") -> Any:
+    request = service_pb2.ModelInferRequest(
+        model_name=model, model_version=version, raw_input_contents=[bytes(4 * ROWS)]
+    )
+    shape = [ROWS] if model == "stream" else [1, ROWS]
+    request.inputs.add(name="ROWS", datatype="FP32", shape=shape)
+    return request
+
+
+class Clients:
+    """Clients that send the next request when the last one is answered.
+
+    Attributes:
+        answers: requests that were answered.
+        errors: what the others met, counted by text.
+    """
+
+    def __init__(self, endpoint: Endpoint, model: str, count: int, *, version: str) -> None:
+        self.answers = 0
+        self.errors: Counter[str] = Counter()
+        self._endpoint = endpoint
+        self._request = infer_request(model, version=version)
+        self._count = count
+        self._channel = open_channel(endpoint)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        first = [asyncio.Event() for _ in range(self._count)]
+        self._tasks = [asyncio.create_task(self._send(event)) for event in first]
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(event.wait() for event in first))
+
+    async def _send(self, answered: asyncio.Event) -> None:
+        while True:
+            try:
+                await self._stub.ModelInfer(self._request, metadata=request_metadata(self._endpoint))
+                self.answers += 1
+            except grpc.aio.AioRpcError as error:
+                self.errors[f"{error.code().name}: {error.details()}"] += 1
+                await asyncio.sleep(0.01)
+            answered.set()
+
+    async def some(self, answers: int = 20) -> None:
+        """Wait for so many more answers."""
+        wanted = self.answers + answers
+
+        async def enough() -> bool:
+            return self.answers >= wanted
+
+        await until(enough)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._channel.close()
