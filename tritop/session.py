@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from tritop.logs import LogLine
 from tritop.model import Snapshot
 from tritop.operation import Operation
 
@@ -18,6 +19,14 @@ class Session(Protocol):
 
     def submit(self, operation: Operation) -> None:
         """Ask for something; returns at once. Its outcome is in a later Snapshot. Thread-safe."""
+        ...
+
+    def follow_log(self, server: str, deliver: Callable[[Sequence[LogLine]], None]) -> Callable[[], None]:
+        """Deliver the log of a server: what there is, then what comes, until the returned function is called.
+
+        `deliver` is called from any thread, must not block, and is not called again once the returned
+        function has returned. Never raises: where there is no log, a line that is a note says why.
+        """
         ...
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ from itertools import islice
 
 from tests.tui.sample_conditions import Condition, in_condition
 from tests.tui.sample_models import sample_models
+from tritop.logs import LogLine
 from tritop.model import (
     ControlMode,
     CustomSample,
@@ -116,6 +117,8 @@ class FakeSession:
     def __init__(self, snapshots: Iterable[Snapshot] = (), interval_s: float | None = None) -> None:
         self.submitted: list[Operation] = []
         """Every operation that was asked for, in order."""
+        self.followers: dict[str, list[Callable[[Sequence[LogLine]], None]]] = {}
+        """Who follows the log of which server right now."""
         self.started = 0
         self.stopped = 0
         self._snapshots = iter(snapshots)
@@ -146,6 +149,16 @@ class FakeSession:
     def submit(self, operation: Operation) -> None:
         """Record the operation."""
         self.submitted.append(operation)
+
+    def follow_log(self, server: str, deliver: Callable[[Sequence[LogLine]], None]) -> Callable[[], None]:
+        """Keep the follower for `deliver_log`."""
+        self.followers.setdefault(server, []).append(deliver)
+        return lambda: self.followers[server].remove(deliver)
+
+    def deliver_log(self, server: str, lines: Sequence[LogLine]) -> None:
+        """Give lines to everybody who follows the log of a server, on the caller's thread."""
+        for deliver in tuple(self.followers.get(server, ())):
+            deliver(lines)
 
     def stop(self) -> None:
         """End the thread; counts how often it was asked to."""

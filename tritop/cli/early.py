@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from tritop.logs import LogLine
 from tritop.model import Snapshot
 from tritop.operation import Operation
 from tritop.session import Session
@@ -38,6 +39,10 @@ class EarlySession:
     def submit(self, operation: Operation) -> None:
         """Ask the session."""
         self._session.submit(operation)
+
+    def follow_log(self, server: str, deliver: Callable[[Sequence[LogLine]], None]) -> Callable[[], None]:
+        """Follow it in the session."""
+        return self._session.follow_log(server, deliver)
 
     def stop(self) -> None:
         """Stop the session."""

@@ -8,17 +8,34 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from tritop.derive import Derivation, Round, derive
+from tritop.derive.round import Round
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed
+from tritop.live.changes import ChangeDesk
 from tritop.live.hosted import Hosted
-from tritop.live.operations import Operations, Progress
+from tritop.live.logs import LogDesk
+from tritop.live.operations import Done, Operations, Progress
 from tritop.live.sources import collectors_of
 from tritop.live.traffic import TrafficDesk
 from tritop.live.watched import MakeCollectors, Watched
+from tritop.logs import LogLine
 from tritop.model import EMPTY_SNAPSHOT, Snapshot
-from tritop.operation import Operation, OperationStatus, ReadNow, SetInterval, SetTraffic
+from tritop.operation import (
+    ModelChange,
+    ModelOperation,
+    Operation,
+    OperationStatus,
+    PreviewChange,
+    PreviewEdit,
+    ReadNow,
+    SetInterval,
+    SetTraffic,
+)
+
+if TYPE_CHECKING:
+    from tritop.derive.derivation import Derivation
 
 MIN_INTERVAL_S = 0.1
 MAX_INTERVAL_S = 60.0
@@ -67,12 +84,14 @@ class LiveSession:
         self._state: Derivation | None = None
         self._seq = 0
         self._published_operations: tuple[OperationStatus, ...] = ()
+        self._logs: LogDesk | None = None
 
     # -- the Session protocol -------------------------------------------------------------
 
     def start(self, deliver: Callable[[Snapshot], None]) -> None:
         """Begin to read; `deliver` is called on the session's thread."""
         self._deliver = deliver
+        self._logs = LogDesk(self._endpoints, self._hosted, self._clock)
         self._thread = threading.Thread(target=self._run_thread, name="tritop-session", daemon=True)
         self._thread.start()
         self._ready.wait()
@@ -83,6 +102,10 @@ class LiveSession:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._begin, operation)
 
+    def follow_log(self, server: str, deliver: Callable[[Sequence[LogLine]], None]) -> Callable[[], None]:
+        """Deliver the lines of a server's log, see `LogDesk`; nothing comes before `start`."""
+        return self._logs.follow(server, deliver) if self._logs is not None else lambda: None
+
     def stop(self) -> None:
         """End reading, traffic and hosted servers; returns when they are gone."""
         loop, thread = self._loop, self._thread
@@ -92,6 +115,8 @@ class LiveSession:
             loop.call_soon_threadsafe(self._end)
         thread.join(STOP_TIMEOUT_S)
         self._thread = None
+        if self._logs is not None:
+            self._logs.close()
 
     # -- the session's thread -------------------------------------------------------------
 
@@ -106,6 +131,7 @@ class LiveSession:
         self._wake = asyncio.Event()
         self._read_all_now = False
         self._traffic = TrafficDesk()
+        self._changes = ChangeDesk()
         self._operations = Operations(self._perform, lane=_lane, clock=self._clock, changed=self._wake.set)
         self._watched = [self._watch(endpoint.name, endpoint, None) for endpoint in self._endpoints]
         self._watched += [self._watch(hosted.name, None, hosted) for hosted in self._hosted]
@@ -179,6 +205,8 @@ class LiveSession:
         self._publish()
 
     def _publish(self) -> None:
+        from tritop.derive.derivation import derive
+
         at, mono = self._clock(), self._monotonic()
         self._state = derive(
             self._state,
@@ -202,7 +230,7 @@ class LiveSession:
     async def _close(self) -> None:
         """Our connections first: an open one can hold up a server's shutdown for 30 s (facts, Triton 4.3)."""
         await self._operations.close()
-        await self._traffic.close()
+        await asyncio.gather(self._traffic.close(), self._changes.close())
         await asyncio.gather(*(watched.close_feeds() for watched in self._watched))
         await asyncio.gather(*(watched.hosted.stop() for watched in self._watched if watched.hosted))
 
@@ -222,20 +250,37 @@ class LiveSession:
             return
         self._wake.set()
 
-    async def _perform(self, operation: Operation, progress: Progress) -> str:
+    async def _perform(self, operation: Operation, progress: Progress) -> Done:
         if isinstance(operation, SetTraffic):
             progress("starting")
-            return await self._traffic.apply(operation, self._endpoint_of(operation.server))
+            return Done(await self._traffic.apply(operation, self._endpoint_of(operation.server)))
+        if isinstance(operation, ModelOperation):
+            watched = self._watched_named(operation.server)
+            outcome = await self._changes.perform(
+                operation, self._endpoint_of(operation.server), progress, log_lines=watched.log_lines()
+            )
+            return Done(outcome.text, outcome.preview)
         raise OperationFailed(f"a live session cannot do {type(operation).__name__}.")
 
-    def _endpoint_of(self, server: str) -> Endpoint:
+    def _watched_named(self, server: str) -> Watched:
         for watched in self._watched:
-            if watched.name == server and watched.endpoint is not None:
-                return watched.endpoint
-        raise OperationFailed(f"there is no running server named {server}.")
+            if watched.name == server:
+                return watched
+        raise OperationFailed(f"there is no server named {server}.")
+
+    def _endpoint_of(self, server: str) -> Endpoint:
+        endpoint = self._watched_named(server).endpoint
+        if endpoint is None:
+            raise OperationFailed(f"{server} has not been started yet.")
+        return endpoint
 
 
 def _lane(operation: Operation) -> str:
+    """Changes of one model wait for each other; previews do not wait for anything."""
     if isinstance(operation, SetTraffic):
         return f"traffic {operation.server} {operation.model}"
+    if isinstance(operation, PreviewEdit | PreviewChange):
+        return f"preview {operation.server} {operation.model}"
+    if isinstance(operation, ModelChange):
+        return f"change {operation.server} {operation.model}"
     return ""
