@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from tritop.change import Preview
 from tritop.errors import TritopError
 from tritop.operation import Operation, OperationState, OperationStatus
 
@@ -14,8 +15,20 @@ KEPT_STATUSES = 50
 
 Progress = Callable[[str], None]
 """Called with a sentence while an operation runs."""
-Perform = Callable[[Operation, Progress], Awaitable[str]]
-"""Carries an operation out; returns its outcome as a sentence or raises TritopError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The outcome of an operation."""
+
+    text: str
+    """A sentence."""
+    result: Preview | None = None
+    """What was found out or changed, field by field."""
+
+
+Perform = Callable[[Operation, Progress], Awaitable[Done]]
+"""Carries an operation out, or raises TritopError."""
 
 
 class Operations:
@@ -64,21 +77,22 @@ class Operations:
         async with self._locks.setdefault(self._lane(operation), asyncio.Lock()):
             self._update(number, OperationState.RUNNING)
             try:
-                text = await self._perform(operation, lambda text: self._update(number, OperationState.RUNNING, text))
+                done = await self._perform(operation, lambda text: self._update(number, OperationState.RUNNING, text))
             except TritopError as error:
                 self._update(number, OperationState.FAILED, str(error))
             except asyncio.CancelledError:
                 self._update(number, OperationState.FAILED, "tritop ended before it was done.")
                 raise
             else:
-                self._update(number, OperationState.DONE, text)
+                self._update(number, OperationState.DONE, done.text, done.result)
 
-    def _update(self, number: int, state: OperationState, text: str = "") -> None:
+    def _update(self, number: int, state: OperationState, text: str = "", result: Preview | None = None) -> None:
         ended = state in (OperationState.DONE, OperationState.FAILED)
         for position, status in enumerate(self._statuses):
             if status.number == number:
+                finished_at = self._clock() if ended else None
                 self._statuses[position] = replace(
-                    status, state=state, text=text, finished_at=self._clock() if ended else None
+                    status, state=state, text=text, finished_at=finished_at, result=result
                 )
                 break
         self._changed()

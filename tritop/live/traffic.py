@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed
-from tritop.load.control import TrafficProcess
 from tritop.model import Traffic
 from tritop.operation import SetTraffic
+
+if TYPE_CHECKING:
+    from tritop.load.control import TrafficProcess
 
 _Key = tuple[str, str, str]
 
@@ -47,6 +50,8 @@ class TrafficDesk:
             await process.stop()
             process = None
         if process is None:
+            from tritop.load.control import TrafficProcess
+
             process = TrafficProcess(endpoint, model=operation.model, version=operation.version)
             self._processes[key] = process
             await process.start()
