@@ -277,6 +277,24 @@ def test_numbers_go_from_view_to_view() -> None:
     drive(steps)
 
 
+def test_a_screen_that_was_left_is_not_painted() -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeSession) -> None:
+        for _ in range(3):
+            await pilot.press("d", "y")
+            await pilot.pause()
+            left = app.screen
+            assert isinstance(left, SnapshotScreen)
+            await pilot.press("2")
+            left.show()
+            session.deliver_next()
+            await pilot.pause()
+            left.show()
+            assert place_of(app) is Place.SERVER
+            await pilot.press("1")
+
+    drive(steps)
+
+
 def test_the_model_view_steps_to_the_next_model() -> None:
     async def steps(pilot: Pilot[object], app: TritopApp, session: FakeSession) -> None:
         await pilot.press("d", "greater_than_sign")

@@ -68,8 +68,12 @@ class SnapshotScreen(Screen[None]):
         """Paint the Snapshot in view between header and footer."""
 
     def show(self) -> None:
-        """Paint the Snapshot in view; the widgets repaint only what changed."""
-        if not self.is_mounted or self.size.width == 0:
+        """Paint the Snapshot in view; the widgets repaint only what changed.
+
+        Does nothing behind another screen: a call that was put off may come when this one has
+        been left and its widgets are gone, and a screen that comes to the front paints itself.
+        """
+        if not self.is_current or not self.is_mounted or self.size.width == 0:
             return
         self.show_header()
         self.show_body()
