@@ -30,6 +30,7 @@ from tui.screens.base import SnapshotScreen
 from tui.screens.config_text import ConfigScreen
 from tui.screens.events import EventsScreen
 from tui.screens.help import HelpScreen
+from tui.screens.logs import LogScreen
 from tui.screens.model import ModelScreen
 from tui.screens.overview import OverviewScreen
 from tui.screens.server import ServerScreen
@@ -50,6 +51,7 @@ _VIEWS: dict[Place, type[SnapshotScreen]] = {
     Place.MODEL: ModelScreen,
     Place.CONFIG: ConfigScreen,
     Place.EVENTS: EventsScreen,
+    Place.LOGS: LogScreen,
     Place.HELP: HelpScreen,
 }
 
@@ -152,6 +154,9 @@ class TritopApp(App[object]):
             self.desk.receive(self._mailbox.popleft())
             arrived = True
         if arrived:
+            for failed in self.desk.new_failures():
+                text = self.desk.look.clean(failed.text, 400) or "it failed"
+                self.notify(text, title="not done", severity="error", timeout=10, markup=False)
             self._paint()
 
     def _paint(self) -> None:
@@ -210,6 +215,12 @@ class TritopApp(App[object]):
             self.pop_screen()
         if place is not Place.OVERVIEW:
             self.push_screen(_VIEWS[place](self.desk))
+
+    def do_earlier_log(self) -> None:
+        """The log of the run before this one."""
+        screen = LogScreen(self.desk)
+        self.push_screen(screen)
+        self.call_after_refresh(screen.do_previous_log)
 
     def close_view(self) -> None:
         """Return to the screen below; the overview stays."""

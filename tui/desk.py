@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tritop.history import History
+from tritop.logs import LogLine
 from tritop.model import EMPTY_SNAPSHOT, ModelVersion, Server, Snapshot
-from tritop.operation import Operation
+from tritop.operation import Operation, OperationState, OperationStatus
 from tritop.session import Session
 from tritop.settings import Settings
 from tui.keys import Situation
@@ -46,6 +47,7 @@ class Desk:
         self._session = session
         self._since_held = 0
         self._received = 0
+        self._told: set[int] = set()
 
     def receive(self, snapshot: Snapshot) -> None:
         """Take the next Snapshot; a held picture stays."""
@@ -56,6 +58,16 @@ class Desk:
         if self._held is not None:
             self._since_held += 1
 
+    def new_failures(self) -> list[OperationStatus]:
+        """Operations that failed since the last call: each is told once."""
+        failed = [
+            status
+            for status in self.latest.operations
+            if status.state is OperationState.FAILED and status.number not in self._told
+        ]
+        self._told |= {status.number for status in failed}
+        return failed
+
     def select(self, key: RowKey) -> None:
         """Select a row because the operator wants it."""
         self.selection = self.wanted = key
@@ -63,6 +75,10 @@ class Desk:
     def submit(self, operation: Operation) -> None:
         """Ask the Session for something."""
         self._session.submit(operation)
+
+    def follow_log(self, server: str, deliver: Callable[[Sequence[LogLine]], None]) -> Callable[[], None]:
+        """Follow the log of a server, see `tritop.session.Session.follow_log`."""
+        return self._session.follow_log(server, deliver)
 
     @property
     def shown(self) -> Snapshot:

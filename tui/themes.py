@@ -50,7 +50,7 @@ def theme_name(wanted: str | None, available: set[str], color_system: str | None
     Args:
         wanted: what the settings name; `None` lets the terminal decide.
         available: names of all registered themes.
-        color_system: Rich's name of what the terminal can do: truecolor, 256, standard or `None`.
+        color_system: Rich's name of what the terminal can do: truecolor, 256, standard or `None` (nothing to see).
 
     Returns:
         The wanted one where there is such a theme; otherwise `dark`, and on a terminal of
@@ -60,4 +60,4 @@ def theme_name(wanted: str | None, available: set[str], color_system: str | None
         name = _SHORT_NAMES.get(wanted, wanted)
         if name in available:
             return name
-    return "ansi-dark" if color_system in ("standard", None) else "dark"
+    return "ansi-dark" if color_system == "standard" else "dark"

@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList
 from tests.tui.sample_conditions import Condition
 from tests.tui.samples import HOSTILE_NAMES, FakeSession, sample_series, sample_snapshot
 from tritop.model import Snapshot
-from tritop.operation import ReadNow, SetInterval, SetTraffic
+from tritop.operation import OperationState, OperationStatus, ReadNow, SetInterval, SetTraffic
 from tritop.settings import Settings
 from tui.app import TritopApp
 from tui.keys import ACTIONS, Place
@@ -176,6 +176,29 @@ def test_traffic_is_toggled_and_steered() -> None:
         ]
 
     drive(steps)
+
+
+def test_an_operation_that_failed_is_told_once() -> None:
+    status = OperationStatus(
+        7, SetTraffic("demo", "matrix"), OperationState.FAILED, 0.0, 1.0, "[b]matrix[/] is a sequence model\x1b[2J"
+    )
+    failed = [replace(snapshot, operations=(status,)) for snapshot in sample_series(3)]
+
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeSession) -> None:
+        session.deliver_next(2)
+        await pilot.pause()
+        assert [note.message for note in app._notifications] == ["[b]matrix[/] is a sequence model␛"]
+
+    drive(steps, failed)
+
+
+def test_a_bug_is_said_instead_of_old_numbers_looking_new() -> None:
+    broken = replace(sample_snapshot(1), bug="Traceback ...\nValueError: a bug in derive\n")
+
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeSession) -> None:
+        assert "a bug in tritop: nothing new is shown. ValueError: a bug in derive" in text_on(app)
+
+    drive(steps, [broken])
 
 
 def test_marked_rows_are_what_an_action_is_for() -> None:
@@ -550,10 +573,11 @@ def test_the_overview_is_never_closed() -> None:
         (None, "truecolor", "dark"),
         (None, "256", "dark"),
         (None, "standard", "ansi-dark"),
+        (None, None, "dark"),
         ("light", "256", "light"),
         ("ansi", "truecolor", "ansi-dark"),
         ("no such theme", "truecolor", "dark"),
     ],
 )
-def test_the_theme_fits_the_terminal(wanted: str | None, colors: str, name: str) -> None:
+def test_the_theme_fits_the_terminal(wanted: str | None, colors: str | None, name: str) -> None:
     assert theme_name(wanted, {"dark", "light", "ansi-dark"}, colors) == name

@@ -203,6 +203,8 @@ def _traffic(model: ModelVersion, traffic: Traffic | None, width: int, look: Loo
         ("in flight", count(traffic.in_flight)),
         ("client's CPU", percent(traffic.client_cpu_ratio)),
     ]
+    if traffic.late:
+        facts.append(("late", f"{count(traffic.late)} sent after their time"))
     for label, value in facts:
         lines += bullet(label, LABEL, value, width)
     if traffic.client_bound:

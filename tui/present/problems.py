@@ -21,6 +21,9 @@ def problem_lines(snapshot: Snapshot, look: Look, most: int, panel: Server | Non
         panel: the server in trouble whose panel is on the screen and says it all.
     """
     lines: list[Line] = []
+    if snapshot.bug:
+        said = look.clean(snapshot.bug.strip().splitlines()[-1], 300)
+        lines.append(((f"{look.glyphs.failed} a bug in tritop: nothing new is shown. {said}", "error"),))
     for server in snapshot.servers:
         who = f"{look.clean(server.name, 30)}: " if len(snapshot.servers) > 1 else ""
         if not in_trouble(server):
