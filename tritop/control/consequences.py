@@ -138,5 +138,8 @@ def unload_warnings(situation: Situation, *, version: str) -> tuple[str, ...]:
     warnings.append(f"requests for {situation.model} are refused at once; those in flight are finished.")
     if situation.current is not None and situation.current.HasField("sequence_batching"):
         warnings.append(f"live sequences are lost, up to {sequence_slots(situation.current)} for each version.")
-    warnings.append("a configuration that differs from its file is lost.")
+    if situation.folderless:
+        warnings.append("it has no folder in the repository, so it cannot be loaded again from there.")
+    else:
+        warnings.append("a configuration that differs from its file is lost.")
     return tuple(warnings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tritop.change import Problem
@@ -48,7 +49,9 @@ def broken_by(wanted: Config, model: str, configs: Configs) -> Iterator[tuple[st
                 yield ensemble, reason
 
 
-def problems_of_ensemble(wanted: Config, ready: Mapping[str, tuple[int, ...]], configs: Configs) -> Iterator[Problem]:
+def problems_of_ensemble(
+    wanted: Config, ensemble: str, ready: Mapping[str, tuple[int, ...]], configs: Configs
+) -> Iterator[Problem]:
     """Why an ensemble would not come up with this configuration.
 
     It matters more than for other models: the server does not keep the former ensemble where the
@@ -56,6 +59,7 @@ def problems_of_ensemble(wanted: Config, ready: Mapping[str, tuple[int, ...]], c
 
     Args:
         wanted: configuration of the ensemble.
+        ensemble: its name.
         ready: READY versions of every model.
         configs: all loaded models.
     """
@@ -68,21 +72,22 @@ def problems_of_ensemble(wanted: Config, ready: Mapping[str, tuple[int, ...]], c
             yield Problem(f"{path}.model_name", f"{step.model_name!r} is not loaded.")
         elif step.model_version != _LATEST and step.model_version not in versions:
             yield Problem(f"{path}.model_version", f"version {step.model_version} of {step.model_name} is not loaded.")
-    for reason in misfits(wanted.name, {**configs, wanted.name: wanted}):
+    for reason in misfits(ensemble, {**configs, ensemble: wanted}):
         yield Problem("ensemble_scheduling", reason)
 
 
 def misfits(ensemble: str, configs: Configs) -> Iterator[str]:
     """Where the tensors and batch sizes of an ensemble and its steps do not go together."""
     whole = configs[ensemble]
-    seen: dict[str, tuple[str, Any, tuple[int, ...]]] = {}
+    seen: dict[str, _Tensor] = {}
     for tensor in (*whole.input, *whole.output):
-        seen[tensor.name] = (ensemble, tensor.data_type, _shape(tensor, whole.max_batch_size))
+        seen[tensor.name] = _tensor(tensor, ensemble, whole)
     for step in whole.ensemble_scheduling.step:
         config = configs.get(step.model_name)
         if config is None:
             continue
-        if whole.max_batch_size > 0 and config.max_batch_size < whole.max_batch_size:
+        # A step that takes no batches is exempt.
+        if 0 < config.max_batch_size < whole.max_batch_size:
             yield f"takes batches of {whole.max_batch_size}, and its step {step.model_name} of {config.max_batch_size}."
         for mapping, tensors in ((step.input_map, config.input), (step.output_map, config.output)):
             by_name = {tensor.name: tensor for tensor in tensors}
@@ -90,24 +95,41 @@ def misfits(ensemble: str, configs: Configs) -> Iterator[str]:
                 if name not in by_name:
                     yield f"its step {step.model_name} has no tensor {name!r}."
                     continue
-                here = (step.model_name, by_name[name].data_type, _shape(by_name[name], config.max_batch_size))
+                here = _tensor(by_name[name], step.model_name, config)
                 there = seen.setdefault(shared, here)
-                if there[1] != here[1] or not _compatible(there[2], here[2]):
-                    yield f"tensor {shared!r} is {_described(there)} and {_described(here)}."
+                if there.data_type != here.data_type or not _compatible(there, here):
+                    yield f"tensor {shared!r} is {there} and {here}."
 
 
-def _shape(tensor: Any, max_batch_size: int) -> tuple[int, ...]:
-    """The shape with the batch dimension, as core compares it."""
-    return (_ANY_SIZE, *tensor.dims) if max_batch_size > 0 else tuple(tensor.dims)
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """A tensor as core's `TensorNode` sees it."""
+
+    model: str
+    data_type: int
+    dims: tuple[int, ...]
+    batches: bool
+
+    @property
+    def full_dims(self) -> tuple[int, ...]:
+        """With the batch dimension."""
+        return (_ANY_SIZE, *self.dims) if self.batches else self.dims
+
+    def __str__(self) -> str:
+        name = model_config_pb2.DataType.Name(self.data_type).removeprefix("TYPE_")
+        return f"{name} {list(self.full_dims)} for {self.model}"
 
 
-def _compatible(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
-    return len(first) == len(second) and all(
-        one == other or _ANY_SIZE in {one, other} for one, other in zip(first, second, strict=True)
+def _tensor(tensor: Any, model: str, config: Config) -> _Tensor:
+    return _Tensor(model, tensor.data_type, tuple(tensor.dims), config.max_batch_size > 0)
+
+
+def _compatible(one: _Tensor, other: _Tensor) -> bool:
+    """Either way of looking at them will do (core, `ValidateTensorConsistency`)."""
+    return _match(one.dims, other.dims) or _match(one.full_dims, other.full_dims)
+
+
+def _match(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return len(one) == len(other) and all(
+        first == second or _ANY_SIZE in {first, second} for first, second in zip(one, other, strict=True)
     )
-
-
-def _described(tensor: tuple[str, Any, tuple[int, ...]]) -> str:
-    model, data_type, shape = tensor
-    name = model_config_pb2.DataType.Name(data_type).removeprefix("TYPE_")
-    return f"{name} {list(shape)} for {model}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tritop.change import ChangeClass, ConfigEdit, Preview, Problem, VersionChoice
 from tritop.control.compare import change_class, completed, diff, lost_fields, normalised
 from tritop.control.consequences import ensembles_lost, memory_of, resets_of, unload_warnings, warnings_of
-from tritop.control.edit import apply_edit, as_pbtxt, parse_config
+from tritop.control.edit import apply_edit, as_json, as_pbtxt, parse_config
 from tritop.control.ensembles import dependents_of, problems_of_ensemble
 from tritop.control.server import Config
 from tritop.control.situation import Situation
@@ -37,6 +37,8 @@ def plan(change: ModelChange, situation: Situation) -> Plan:
         dependents=dependents_of(situation.model, situation.configs),
         pbtxt_before=as_pbtxt(situation.current) if situation.current is not None else "",
     )
+    if situation.folderless and isinstance(change, UnloadModel) and not change.version:
+        return Plan(replace(blank, change=ChangeClass.UNLOAD, warnings=unload_warnings(situation, version="")))
     if situation.obstacle:
         return _impossible(blank, situation.obstacle)
     if not situation.known:
@@ -82,6 +84,7 @@ def _edit(blank: Preview, situation: Situation, edit: ConfigEdit) -> Plan:
         memory_free_bytes=free_bytes,
         resets=resets_of(current) if reloads else (),
         pbtxt_after=as_pbtxt(wanted),
+        json_after=as_json(wanted),
     )
     return Plan(preview, wanted)
 
@@ -101,7 +104,7 @@ def _meant(edit: ConfigEdit) -> tuple[str, ...]:
 def _problems(wanted: Config, situation: Situation) -> tuple[Problem, ...]:
     return (
         *problems_of(wanted, model=situation.model, gpus=situation.measurements.gpus),
-        *problems_of_ensemble(wanted, situation.ready_of_all(), situation.configs),
+        *problems_of_ensemble(wanted, situation.model, situation.ready_of_all(), situation.configs),
     )
 
 

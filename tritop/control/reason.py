@@ -55,6 +55,9 @@ class ReasonInLog:
         _, found, reason = text.partition(f"Poll failed for model directory '{self._model}': ")
         if found:
             return reason.removesuffix(f" for {self._model}")
+        _, found, reason = text.partition(f"failed to poll model '{self._model}': ")
+        if found:
+            return reason
         _, found, reason = text.partition(f"failed to load '{self._model}' version ")
         if found:
             return f"version {reason}"

@@ -103,23 +103,32 @@ async def until_unloaded(
     silence = Silence(patience.silence_s)
     while True:
         try:
-            index = await server.index()
+            states = await _states_left(server, model, versions)
         except ReadError as error:
             silence.heard_nothing(error)
         else:
             silence.broken()
-            left = [row for row in rows_of(index, model) if row.state in {READY, *_UNDER_WAY}]
-            if versions is not None:
-                left = [row for row in left if row.version in {str(version) for version in versions}]
-            if not left:
+            if not states:
                 return
             if loop.time() - began > patience.unload_s:
                 raise OperationFailed(
-                    f"{model} is still {left[0].state} after {patience.unload_s:g} s.",
+                    f"{model} is still {states[0]} after {patience.unload_s:g} s.",
                     "It takes no requests any more and will be gone once those in flight, or open streams, are done.",
                 )
             progress(f"unloading {model}: waiting for requests in flight, {loop.time() - began:.1f} s")
         await asyncio.sleep(POLL_S)
+
+
+async def _states_left(server: TritonServer, model: str, versions: Sequence[int] | None) -> list[str]:
+    """States of the versions that are still there."""
+    rows = rows_of(await server.index(), model)
+    if not rows:
+        # Without a folder a model is in no index, and served all the same.
+        return [READY for one in await server.statistics() if one.name == model]
+    wanted = None if versions is None else {str(version) for version in versions}
+    return [
+        row.state for row in rows if row.state in {READY, *_UNDER_WAY} and (wanted is None or row.version in wanted)
+    ]
 
 
 async def until_known(server: TritonServer, sent: SentLoad, patience: Patience, progress: Progress) -> None:

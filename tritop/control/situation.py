@@ -30,6 +30,8 @@ class Situation:
     """One configuration of every loaded model."""
     obstacle: str = ""
     """Why this model cannot be changed, such as a name that two repositories share."""
+    folderless: bool = False
+    """The model is served and has no folder in the repository; it can only be unloaded."""
     refusal: str = ""
     """Why no model of the server can be changed."""
     measurements: Measurements = field(default_factory=Measurements)
@@ -43,8 +45,8 @@ class Situation:
 
     @property
     def known(self) -> bool:
-        """Whether the repository index names the model."""
-        return any(row.name == self.model for row in self.index)
+        """Whether the server has ever heard of the model."""
+        return self.folderless or any(row.name == self.model for row in self.index)
 
     def ready_of_all(self) -> dict[str, tuple[int, ...]]:
         """READY versions of every model."""
@@ -91,7 +93,9 @@ async def look(
         TritopError: the server does not answer or does not say.
     """
     index, statistics, measurements = await asyncio.gather(server.index(), server.statistics(), measure(endpoint))
-    obstacle = _obstacle(model, index, statistics)
+    served = any(one.name == model for one in statistics)
+    folderless = served and not any(row.name == model for row in index)
+    obstacle = _obstacle(model, index, folderless=folderless)
     current = None if obstacle else await _current(server, model, index, policies)
     configs = await _all_configs(server, index)
     if current is not None:
@@ -103,6 +107,7 @@ async def look(
         current=current,
         configs=configs,
         obstacle=obstacle,
+        folderless=folderless,
         refusal=refusal,
         measurements=measurements,
         memory_bytes=_memory(statistics, model),
@@ -148,17 +153,17 @@ async def _all_configs(server: TritonServer, index: Sequence[IndexEntry]) -> dic
     return {name: config for name, config in zip(names, configs, strict=True) if config is not None}
 
 
-def _obstacle(model: str, index: Sequence[IndexEntry], statistics: Sequence[Any]) -> str:
+def _obstacle(model: str, index: Sequence[IndexEntry], *, folderless: bool) -> str:
     rows = [row for row in index if row.name == model]
     for row in rows:
         if "two or more repositories" in row.reason:
             return f"{model} is in two repositories of the server, which then loads neither; remove one of them."
     if len({row.version for row in rows}) < len(rows):
         return f"{model} is in two repositories of the server, and its name does not say which one is meant."
-    if not rows and any(one.name == model for one in statistics):
+    if folderless:
         return (
-            f"{model} was loaded from files that were sent to the server, and it has no folder in the repository: "
-            "a configuration cannot be changed without sending the files again."
+            f"{model} has no folder in the repository: it was removed, or the model was loaded from files that were "
+            "sent to the server. It is served on, and cannot be changed without the files."
         )
     return ""
 
