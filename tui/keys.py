@@ -27,6 +27,7 @@ class Place(StrEnum):
     MODEL = "model"
     CONFIG = "config"
     EVENTS = "events"
+    LOGS = "log"
     HELP = "help"
 
 
@@ -36,6 +37,7 @@ class Group(StrEnum):
     MOVE = "Move"
     VIEWS = "Views"
     TABLE = "Table"
+    LOG = "Log"
     TRAFFIC = "Traffic"
     READING = "Reading"
     TRITOP = "tritop"
@@ -130,8 +132,9 @@ _EVERYWHERE = frozenset({Place.EVERYWHERE})
 _TABLE = frozenset({Place.OVERVIEW})
 _WITH_MODEL = frozenset({Place.OVERVIEW, Place.MODEL, Place.CONFIG})
 _STEERING = frozenset({Place.OVERVIEW, Place.MODEL})
-_TEXTS = frozenset({Place.CONFIG, Place.EVENTS, Place.SERVER, Place.MODEL, Place.HELP})
-_BELOW = frozenset({Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS, Place.HELP})
+_SEARCHED = frozenset({Place.LOGS, Place.CONFIG, Place.EVENTS, Place.SERVER, Place.MODEL, Place.HELP})
+_LOG = frozenset({Place.LOGS})
+_BELOW = frozenset({Place.LOGS, Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS, Place.HELP})
 
 ACTIONS: tuple[Action, ...] = (
     Action("move", ("up", "down"), "move", "move up and down", Group.MOVE, _EVERYWHERE,
@@ -161,6 +164,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("view_events", ("5",), "events", "what happened: loads, reloads, restarts, failures", Group.VIEWS,
            _EVERYWHERE, footer=8,
            opens=Place.EVENTS),
+    Action("logs", ("l",), "log", "the log of the server; once more: its newest lines", Group.VIEWS, _EVERYWHERE,
+           footer=5, enabled=_needs_server,
+           opens=Place.LOGS, on_top=True),
+    Action("earlier_log", ("L",), "previous log", "the log of the server's run before this one", Group.VIEWS,
+           _EVERYWHERE, enabled=_needs_server, palette=False),
     Action("next_model", ("greater_than_sign",), "next", "the next model of the table", Group.VIEWS,
            frozenset({Place.MODEL}), footer=6, shown_keys=">"),
     Action("previous_model", ("less_than_sign",), "previous", "the model before", Group.VIEWS,
@@ -173,10 +181,21 @@ ACTIONS: tuple[Action, ...] = (
            footer=3, shown_keys="s F6"),
     Action("reverse_sort", ("S",), "reverse", "turn the order round", Group.TABLE, _TABLE, shown_keys="S"),
     Action("mark", ("space",), "mark", "mark the row", Group.TABLE, _TABLE, shown_keys="Space"),
-    Action("search", ("slash",), "search", "find a text on this page; n and N go on", Group.TABLE, _TEXTS,
+    Action("search", ("slash",), "search", "find a text on this page; n and N go on", Group.TABLE, _SEARCHED,
            footer=3, shown_keys="/"),
-    Action("next_hit", ("n",), "next", "next hit of the search", Group.TABLE, _TEXTS, palette=False),
-    Action("previous_hit", ("N",), "previous", "previous hit of the search", Group.TABLE, _TEXTS, palette=False),
+    Action("next_hit", ("n",), "next", "next hit of the search", Group.TABLE, _SEARCHED, palette=False),
+    Action("previous_hit", ("N",), "previous", "previous hit of the search", Group.TABLE, _SEARCHED, palette=False),
+    Action("newest_log", ("l",), "newest", "follow the newest lines, of every run", Group.LOG, _LOG, footer=4),
+    Action("previous_log", ("L",), "previous run", "only the run before the one that is shown", Group.LOG, _LOG,
+           footer=6),
+    Action("filter_log", ("f", "ampersand"), "filter", "only entries that hold a text; ! in front: that do not",
+           Group.LOG, _LOG, footer=3, shown_keys="f &"),
+    Action("log_model", ("m",), "model", "only entries that name a model", Group.LOG, _LOG, footer=5),
+    Action("next_error", ("e",), "error", "next error; from the end of the log the newest", Group.LOG, _LOG, footer=2),
+    Action("previous_error", ("E",), "error before", "the error before", Group.LOG, _LOG),
+    Action("wrap", ("w",), "wrap", "wrap long lines, or move them by the arrow keys", Group.LOG, _LOG, footer=6),
+    Action("save_log", ("ctrl+s",), "save", "write what is shown to a file", Group.LOG, _LOG, footer=7,
+           shown_keys="^S"),
     Action("traffic", ("b",), "traffic", "start or stop our own traffic to the selected model", Group.TRAFFIC,
            _STEERING, footer=2, enabled=_may_load),
     Action("traffic_less", ("left_square_bracket",), "less", "half the traffic", Group.TRAFFIC, _STEERING,

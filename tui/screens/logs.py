@@ -211,5 +211,5 @@ class LogScreen(SnapshotScreen):
             filter_line.show_count(len(self.view.rows), self.view.rows.total)
 
     @on(FilterLine.Closed)
-    def _closed(self, event: FilterLine.Closed) -> None:
+    def _typing_ended(self, event: FilterLine.Closed) -> None:
         self.view.focus()
