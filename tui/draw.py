@@ -27,7 +27,7 @@ def ceiling(values: Sequence[float | None]) -> float:
     It is 1, 1.5, 2, 3, 5 or 7.5 times a power of ten, and 1 where nothing is above 0.
     """
     largest = max(known(values), default=0.0)
-    if largest <= 0:
+    if largest < 1e-300:  # below it a power of ten cannot be told from 0
         return 1.0
     power = 10.0 ** math.floor(math.log10(largest))
     return next(factor * power for factor in (1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 20.0) if factor * power >= largest)
