@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -108,6 +107,8 @@ def run_with_control(
             await control.aclose()
 
     with ending_by_signal():
+        import asyncio
+
         return asyncio.run(run())
 
 
