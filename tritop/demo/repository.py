@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-import grpc
-import grpc.aio
-
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed
-from tritop.protocol import open_channel, request_metadata, service_pb2, service_pb2_grpc
+from tritop.protocol import grpc, open_channel, request_metadata, service_pb2, service_pb2_grpc
 
 _VERSIONS = {"matrix": ("1", "2"), "tiny": ("1",), "pair": ("1",), "pipeline": ("1",), "broken": ("1",)}
 """Models in load order (an ensemble after its steps), with their versions."""

@@ -21,13 +21,10 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-import grpc
-import grpc.aio
-
 from tritop.endpoint import Endpoint, Tls
 from tritop.errors import RuntimeFailure
 from tritop.model import Launch
-from tritop.protocol import open_channel, request_metadata, service_pb2, service_pb2_grpc
+from tritop.protocol import grpc, open_channel, request_metadata, service_pb2, service_pb2_grpc
 from tritop.runtimes.embedded import EmbeddedTriton, find_embedded_triton, inherited_environment
 from tritop.runtimes.guarded import Ending, GuardedProcess, Order
 from tritop.runtimes.guardian import remove_folders
