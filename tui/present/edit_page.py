@@ -1,0 +1,98 @@
+"""The texts of the batching editor around its form."""
+
+from __future__ import annotations
+
+from tritop.change import ChangeClass
+from tritop.model import ModelVersion, Server
+from tui.asking import Question
+from tui.format import batch, latency_us, percent, rate
+from tui.present.change import preview_lines
+from tui.present.edit_fields import Draft, EditField
+from tui.present.lines import Piece, one_line, rule, wrapped
+from tui.present.look import Look
+from tui.present.pane import model_title
+from tui.present.table import compute_us
+from tui.widgets.lines import Line
+
+__all__ = ["answer_lines", "heading_lines", "hint_lines", "key_line", "note_of"]
+
+_KEYS = (
+    ("^S", "apply"),
+    ("^T", "on trial"),
+    ("^O", "copy"),
+    ("^R", "as it runs"),
+    ("Esc", "back"),
+    ("Tab", "next"),
+    ("Space", "switch"),
+    ("PgDn", "scroll"),
+)
+
+
+def heading_lines(server: Server, model: ModelVersion, width: int, look: Look) -> list[Line]:
+    """What is edited, and what it does at the moment."""
+    title = rule(model_title(model, look, server.name), width, look.glyphs.horizontal, look.glyphs.separator)
+    numbers = [
+        Piece(f" now {rate(model.requests_per_s)} requests/s"),
+        Piece(f"batch {batch(model.batch_avg)}", rank=1),
+        Piece(f"queue {latency_us(model.queue_us)}", rank=2),
+        Piece(f"compute {latency_us(compute_us(model))}", rank=3),
+        Piece(f"p99 {latency_us(model.p99_us)}", rank=4),
+        Piece(f"busy {percent(model.busy_ratio)}", rank=5),
+    ]
+    return [title, one_line(numbers, [Piece(str(server.control_mode), "dim", 6)], width)]
+
+
+def answer_lines(draft: Draft, question: Question, width: int, look: Look, *, overtaken: bool) -> list[Line]:
+    """What the typed values would do.
+
+    Args:
+        draft: what is typed.
+        question: what was asked about it.
+        width: cells.
+        look: characters to draw with.
+        overtaken: whether somebody else has changed the configuration since the editor opened.
+    """
+    lines: list[Line] = []
+    if overtaken:
+        lines += wrapped("The configuration has changed since the editor opened; ^R takes it over.", width, "warn")
+    if draft.errors:
+        many = len(draft.errors)
+        return [*lines, ((f"{many} field{'s' if many > 1 else ''} cannot be used as typed", "error"),)]
+    if draft.empty:
+        return [*lines, *wrapped("Nothing differs from what runs.", width, "dim")]
+    if question.failure:
+        return [*lines, *wrapped(look.clean(question.failure, 600), width, "error")]
+    preview = question.preview
+    if preview is None:
+        return [*lines, (("asking the server what it would do", "dim"),)]
+    if preview.change is ChangeClass.NOTHING and not preview.obstacle:
+        return [*lines, *wrapped("The server has it like that already: nothing to do.", width, "dim")]
+    return lines + preview_lines(preview, width, look)
+
+
+def note_of(field: EditField, *, locked: str, error: str, before: str | None) -> tuple[str, str]:
+    """(text, tone) beside a field: what is wrong, why it is locked, what it was, or what may stand there."""
+    if error and not locked:
+        return error, "error"
+    if locked:
+        return locked, "dim"
+    if before is not None:
+        return f"was {before}", "accent"
+    return field.bounds, "dim"
+
+
+def hint_lines(sentence: str, width: int) -> list[Line]:
+    """What the field with the cursor does."""
+    return wrapped(sentence, width)
+
+
+def key_line(look: Look, width: int) -> Line:
+    """The keys of the editor; those on the right go first."""
+    spans: list[tuple[str, str]] = []
+    taken = 0
+    for key, label in _KEYS:
+        taken += len(key) + len(label) + 3
+        if taken > width:
+            break
+        spans += [(f" {key}", "key"), (f" {label} ", "dim")]
+    return tuple(spans)

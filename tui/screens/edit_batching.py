@@ -1,0 +1,268 @@
+"""The batching editor: a form with the values that run, and what a change of them would do as it is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import getters, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
+from textual.timer import Timer
+from textual.widgets import Input
+
+from tritop.change import Preview
+from tritop.model import ModelConfig, ModelVersion, Server
+from tritop.operation import EditConfig, PreviewEdit
+from tritop.trial import DEFAULT_RAILS, Rails
+from tui.asking import Question
+from tui.desk import Desk
+from tui.present.change import command_of, config_in
+from tui.present.edit_fields import Draft, draft_of, fields_of, locked_reason, values_of
+from tui.present.edit_page import answer_lines, heading_lines, hint_lines, key_line, note_of
+from tui.screens.confirm import ChangeDialog
+from tui.screens.dialogs import ChoiceDialog
+from tui.screens.form_row import FormRow, row_of
+from tui.screens.live_dialog import LiveDialog
+from tui.screens.painting import set_height
+from tui.screens.trial_form import TrialForm, TrialTerms
+from tui.widgets.choice import Choice
+from tui.widgets.lines import Lines, LinesView
+
+__all__ = ["EditBatchingScreen"]
+
+ASK_AFTER_S = 0.15
+"""The server is asked once nothing was typed for so long."""
+WIDE = 112
+"""From so many cells on, form and answer stand side by side."""
+FORM_COLUMNS = 72
+ANSWER_LEAST = 6
+"""Lines of the answer below the form."""
+
+
+class EditBatchingScreen(LiveDialog[None]):
+    """Everything about how a model batches and how many instances it has.
+
+    Args:
+        desk: what every screen works on.
+        server: the server.
+        model: the model version whose configuration is edited; all versions share it.
+        config: what runs when the editor opens.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "apply", "apply", show=False, priority=True),
+        Binding("ctrl+t", "trial", "trial", show=False, priority=True),
+        Binding("ctrl+o", "copy", "copy", show=False, priority=True),
+        Binding("ctrl+r", "revert", "revert", show=False, priority=True),
+        Binding("escape", "leave", "back", show=False),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+        Binding("enter", "apply", show=False),
+        Binding("pageup", "scroll_answer(-5)", show=False),
+        Binding("pagedown", "scroll_answer(5)", show=False),
+    ]
+    DEFAULT_CSS = """
+    EditBatchingScreen {
+        background: $background;
+        & > #heading { height: 2; }
+        & > #parts { height: 1fr; layout: vertical; }
+        & > #hint { height: 2; padding: 0 1; }
+        & > #keys { height: 1; }
+        & #form { padding: 0 1; scrollbar-size: 1 1; }
+        & #answer { height: 1fr; padding: 0 1; border-top: solid $panel; }
+        & > #parts.wide { layout: horizontal; }
+        & > #parts.wide > #form { width: 72; height: 1fr; }
+        & > #parts.wide > #answer { border-top: none; border-left: solid $panel; }
+    }
+    """
+
+    heading = getters.query_one("#heading", Lines)
+    parts = getters.query_one("#parts", Container)
+    form = getters.query_one("#form", VerticalScroll)
+    answer = getters.query_one("#answer", LinesView)
+    hint = getters.query_one("#hint", Lines)
+    keys = getters.query_one("#keys", Lines)
+
+    def __init__(self, desk: Desk, server: Server, model: ModelVersion, config: ModelConfig) -> None:
+        super().__init__(desk)
+        self._server, self._model, self._config = server, model, config
+        self._fields = {field.key: field for field in fields_of(config, desk.look)}
+        self._before = values_of(config)
+        self._draft: Draft = draft_of(config, self._before, desk.look)
+        self._question = Question(desk)
+        self._timer: Timer | None = None
+        self._when_answered: Callable[[Preview], None] | None = None
+        self._terms = TrialTerms()
+
+    def compose(self) -> ComposeResult:
+        """Heading, form beside or above the answer, hint, keys."""
+        ascii = self.desk.settings.ascii
+        yield Lines(id="heading", ascii=ascii)
+        with Container(id="parts"):
+            with VerticalScroll(id="form", can_focus=False):
+                for field in self._fields.values():
+                    options = field.options if field.kind == "choice" else ()
+                    yield FormRow(field.key, field.label, self._before[field.key], options, ascii=ascii)
+            view = LinesView(id="answer", ascii=ascii)
+            view.can_focus = False
+            yield view
+        yield Lines(id="hint", ascii=ascii)
+        yield Lines(id="keys", ascii=ascii)
+
+    def on_mount(self) -> None:
+        """The first field has the keys."""
+        self._show_notes()
+        first = next((row for row in self.query(FormRow) if not row.field.disabled), None)
+        if first is not None:
+            first.field.focus()
+        self.watch(self, "focused", self._show_hint)
+        self.call_after_refresh(self.show)
+
+    # -- typing -----------------------------------------------------------------------------
+
+    @on(Input.Changed)
+    @on(Choice.Changed)
+    def _typed(self, event: Input.Changed | Choice.Changed) -> None:
+        event.stop()
+        self._draft = draft_of(self._config, self._values(), self.look)
+        self._question.forget()
+        self._when_answered = None
+        if self._timer is not None:
+            self._timer.stop()
+        if not self._draft.empty and not self._draft.errors:
+            self._timer = self.set_timer(ASK_AFTER_S, self._ask)
+        self._show_notes()
+        self.show()
+
+    def _values(self) -> dict[str, str]:
+        return {row.key: row.value for row in self.query(FormRow)}
+
+    def _ask(self) -> None:
+        self._question.ask(PreviewEdit(self._server.name, self._model.name, self._draft.edit))
+        self.show()
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.action_apply()
+
+    # -- painting ---------------------------------------------------------------------------
+
+    def show_body(self) -> None:
+        """Live numbers above, the answer beside the form."""
+        width, height = self.size
+        wide = width >= WIDE
+        self.parts.set_class(wide, "wide")
+        if not wide:
+            set_height(self.form, max(3, min(len(self._fields), height - 5 - ANSWER_LEAST)))
+        server = next((one for one in self.desk.latest.servers if one.name == self._server.name), self._server)
+        model = next((one for one in server.models if one.key == self._model.key), self._model)
+        self.heading.show(heading_lines(server, model, width, self.look))
+        current = config_in(server, self._model.name)
+        overtaken = current is not None and current.pbtxt != self._config.pbtxt
+        answer_width = (width - FORM_COLUMNS if wide else width) - 4
+        self.answer.show(answer_lines(self._draft, self._question, answer_width, self.look, overtaken=overtaken))
+        self.keys.show([key_line(self.look, width)])
+        self._show_hint()
+        preview = self._question.preview
+        if preview is not None and self._when_answered is not None:
+            go_on, self._when_answered = self._when_answered, None
+            go_on(preview)
+
+    def _show_notes(self) -> None:
+        values = self._values()
+        for row in self.query(FormRow):
+            field = self._fields[row.key]
+            locked = locked_reason(field, self._config, values)
+            row.set_locked(bool(locked))
+            changed = values[row.key].strip() != self._before[row.key]
+            error = self._draft.errors.get(row.key, "")
+            row.say(*note_of(field, locked=locked, error=error, before=self._before[row.key] if changed else None))
+
+    def _show_hint(self) -> None:
+        row = row_of(self.focused)
+        sentence = self._fields[row.key].sentence if row is not None else ""
+        self.hint.show(hint_lines(sentence, self.size.width - 2))
+
+    # -- what the keys do -------------------------------------------------------------------
+
+    def action_apply(self) -> None:
+        """Ask once more, then send it."""
+        self._go_on(self._confirm)
+
+    def action_trial(self) -> None:
+        """Ask for how long and within what bounds, then send it."""
+        self._go_on(self._ask_terms)
+
+    def _go_on(self, go_on: Callable[[Preview], None]) -> None:
+        """Go on with the answer to what is typed now, as soon as it is there."""
+        if self._draft.errors:
+            key, error = next(iter(self._draft.errors.items()))
+            self.notify(error, title=self._fields[key].label, severity="warning", timeout=4, markup=False)
+            self.query_one(f"#row-{key}", FormRow).field.focus()
+        elif self._draft.empty:
+            self.notify("nothing differs from what runs", severity="warning", timeout=4, markup=False)
+        elif self._question.preview is not None:
+            go_on(self._question.preview)
+        else:
+            self._when_answered = go_on
+            if not self._question.asked or self._question.failure:
+                self._ask()
+
+    def _confirm(self, preview: Preview, terms: TrialTerms | None = None) -> None:
+        rails: Rails = terms.rails if terms is not None else DEFAULT_RAILS
+        trial_s = terms.trial_s if terms is not None else None
+        change = EditConfig(self._server.name, self._model.name, self._draft.edit, trial_s=trial_s, rails=rails)
+        self.app.push_screen(ChangeDialog(self.desk, change, preview), self._sent)
+
+    def _ask_terms(self, preview: Preview) -> None:
+        def given(terms: TrialTerms | None) -> None:
+            if terms is not None:
+                self._terms = terms
+                self._confirm(preview, terms)
+
+        self.app.push_screen(TrialForm(self.desk, self._terms), given)
+
+    def _sent(self, sent: bool | None) -> None:
+        if sent:
+            self.dismiss(None)
+
+    def action_copy(self) -> None:
+        """Choose what to copy, as soon as the server has said what it comes to."""
+        self._go_on(self._choose_copy)
+
+    def _choose_copy(self, preview: Preview) -> None:
+        command = command_of(self._server, self._model.name, self._draft.edit, preview.pbtxt_after)
+        texts = {"command": command, "pbtxt": preview.pbtxt_after, "json": preview.json_after}
+        names = {"command": "the tritop command", "pbtxt": "config.pbtxt", "json": "JSON for Triton's load API"}
+        choices = [(key, names[key]) for key in texts if texts[key]]
+
+        def chosen(key: str | None) -> None:
+            if key is not None:
+                self.app.copy_to_clipboard(texts[key])
+                self.notify(f"copied: {names[key]}", timeout=4, markup=False)
+
+        self.app.push_screen(ChoiceDialog("Copy", choices), chosen)
+
+    def action_revert(self) -> None:
+        """Put what runs into the fields again."""
+        server = next((one for one in self.desk.latest.servers if one.name == self._server.name), self._server)
+        current = config_in(server, self._model.name)
+        if current is not None and fields_of(current, self.look) == fields_of(self._config, self.look):
+            self._config, self._before = current, values_of(current)
+        for row in self.query(FormRow):
+            row.hold(self._before[row.key])
+        self._draft = draft_of(self._config, self._before, self.look)
+        self._question.forget()
+        self._show_notes()
+        self.show()
+
+    def action_scroll_answer(self, lines: int) -> None:
+        """Scroll the answer."""
+        self.answer.action_go_lines(lines)
+
+    def action_leave(self) -> None:
+        """Send nothing."""
+        self.dismiss(None)
