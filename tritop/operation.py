@@ -37,6 +37,13 @@ class ReadNow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadPcie:
+    """Read the PCIe throughput of the GPUs from now on, or no more: each reading takes 40 ms of the driver's time."""
+
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LoadModel:
     """Load a model, or add one version to those that it serves."""
 
@@ -166,7 +173,7 @@ RecordedOperation = KeepTrial | TakeBackTrial | Undo | SaveConfig
 
 ModelOperation = ModelChange | PreviewEdit | PreviewChange
 
-Operation = SetTraffic | SetInterval | ReadNow | ModelOperation | RecordedOperation
+Operation = SetTraffic | SetInterval | ReadNow | ReadPcie | ModelOperation | RecordedOperation
 
 
 class OperationState(StrEnum):

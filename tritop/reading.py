@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tritop.model import ControlMode, Fault, Launch, ModelConfig, Traffic
+from tritop.model import ControlMode, Fault, Gpu, Launch, ModelConfig, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,36 @@ class LaunchReading:
     launch: Launch
 
 
-Reading = MetricsReading | ApiReading | TrafficReading | LaunchReading
+@dataclass(frozen=True, slots=True)
+class HostProcess:
+    """What this host's /proc says of a process that uses a GPU."""
+
+    pid: int
+    name: str = ""
+    """Basename of its program."""
+    user: str = ""
+    container: str | None = None
+    """Id of its container, 64 hexadecimal digits."""
+    ancestors: tuple[int, ...] = ()
+    """Pids of its parent, its parent's parent, and so on, without pid 1."""
+    ports: tuple[int, ...] = ()
+    """TCP ports that a `tritonserver`, itself or an ancestor, listens on in tritop's network namespace."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GpuReading:
+    """What NVML on this host said of every GPU."""
+
+    at: float
+    mono: float
+    driver_version: str
+    gpus: tuple[Gpu, ...]
+    """As NVML gives them: their processes have no name, container or server yet."""
+    processes: tuple[HostProcess, ...] = ()
+    """Those of all GPUs."""
+
+
+Reading = MetricsReading | ApiReading | TrafficReading | LaunchReading | GpuReading
 
 
 class Collector(Protocol):

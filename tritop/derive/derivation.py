@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tritop.derive.gauges import merge_gpus
+from tritop.derive.gpus import all_gpus, gpu_events, host_gpus
 from tritop.derive.round import Round
 from tritop.derive.server import ServerTrack, next_server
-from tritop.model import EMPTY_SNAPSHOT, Event, Snapshot, Traffic
+from tritop.model import EMPTY_SNAPSHOT, Event, Snapshot, SourceState, Traffic
 from tritop.reading import TrafficReading
 
 MAX_EVENTS = 500
@@ -45,7 +45,11 @@ def derive(previous: Derivation | None, now: Round) -> Derivation:
         )
         for server in now.servers
     }
+    host = host_gpus(now)
+    gpus = all_gpus(host, [track.gpus for track in tracks.values()], previous.snapshot.gpus)
     noticed: list[Event] = [event for track in tracks.values() for event in track.events]
+    if host.source is not None and host.source.state is SourceState.OK:
+        noticed += gpu_events(gpus, previous.snapshot.gpus, now.at)
     events = previous.snapshot.events
     if noticed or now.events:
         events = (*events, *now.events, *noticed)[-MAX_EVENTS:]
@@ -55,7 +59,9 @@ def derive(previous: Derivation | None, now: Round) -> Derivation:
         mono=now.mono,
         interval_s=now.interval_s,
         servers=tuple(track.server for track in tracks.values()),
-        gpus=merge_gpus([track.gpus for track in tracks.values()], previous.snapshot.gpus),
+        gpus=gpus,
+        gpu_source=host.source,
+        gpu_driver=host.driver,
         traffic=traffic,
         operations=now.operations,
         events=events,

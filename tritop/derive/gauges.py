@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritop.derive.counters import count, gauge, increments, rate, ratio
@@ -53,33 +53,6 @@ def triton_gpus(exposition: Exposition, server: str) -> tuple[Gpu, ...]:
             )
         )
     return tuple(found)
-
-
-def merge_gpus(of_servers: Sequence[tuple[Gpu, ...]], before: Sequence[Gpu]) -> tuple[Gpu, ...]:
-    """One row for each GPU, whichever servers share it; rows that did not change stay the same objects."""
-    merged: dict[str, Gpu] = {}
-    for gpus in of_servers:
-        for gpu in gpus:
-            known = merged.get(gpu.uuid)
-            if known is None:
-                merged[gpu.uuid] = gpu
-            else:
-                merged[gpu.uuid] = _together(known, gpu)
-    kept = {gpu.uuid: gpu for gpu in before}
-    return tuple(kept[uuid] if kept.get(uuid) == gpu else gpu for uuid, gpu in sorted(merged.items()))
-
-
-def _together(first: Gpu, second: Gpu) -> Gpu:
-    """The same device read through two servers: the first that knows a value gives it."""
-    return Gpu(
-        uuid=first.uuid,
-        utilization_ratio=first.utilization_ratio if first.utilization_ratio is not None else second.utilization_ratio,
-        used_bytes=first.used_bytes if first.used_bytes is not None else second.used_bytes,
-        total_bytes=first.total_bytes if first.total_bytes is not None else second.total_bytes,
-        power_w=first.power_w if first.power_w is not None else second.power_w,
-        power_limit_w=first.power_limit_w if first.power_limit_w is not None else second.power_limit_w,
-        servers=(*first.servers, *second.servers),
-    )
 
 
 _CUMULATIVE_SUFFIXES = ("_bucket", "_count", "_sum")

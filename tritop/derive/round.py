@@ -63,3 +63,5 @@ class Round:
     """New events since the last round that the session itself knows of, oldest first."""
     trials: tuple[TrialStatus, ...] = ()
     drifts: tuple[Drift, ...] = ()
+    gpus: SourceRound | None = None
+    """NVML on this host, `None` while no server on this host is watched."""

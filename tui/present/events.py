@@ -18,6 +18,7 @@ TEXT_AT = 13 + 18 + SUBJECT_WIDTH
 _TONES = {
     EventKind.SERVER_LOST: "error",
     EventKind.MODEL_FAILED: "error",
+    EventKind.GPU_ERROR: "error",
     EventKind.SERVER_RESTARTED: "warn",
     EventKind.MODEL_UNLOADED: "warn",
     EventKind.MODEL_RELOADED: "accent",
