@@ -132,6 +132,8 @@ class Preview:
     """Ensembles that call the model."""
     pbtxt_before: str = ""
     pbtxt_after: str = ""
+    json_after: str = ""
+    """The same configuration as the JSON that Triton's load API takes."""
 
     @property
     def obstacle(self) -> str:

@@ -75,6 +75,11 @@ def as_pbtxt(config: Config) -> str:
     return text_format.MessageToString(config, as_utf8=True)
 
 
+def as_json(config: Config) -> str:
+    """A configuration as the JSON that Triton's load API takes."""
+    return json_format.MessageToJson(config, preserving_proto_field_name=True)
+
+
 def _within(what: str, value: int, highest: int, *, lowest: int = 0) -> int:
     if not lowest <= value <= highest:
         raise UsageError(f"{what} {value} is out of range: {lowest} to {highest}.")
