@@ -34,15 +34,15 @@ class Sieve:
     """Lets through the entries that a filter keeps, each with all of its lines.
 
     An entry is complete only when the next one begins, so the lines of the newest one that does
-    not match yet are held back until one of them does. With an inverse filter an entry ends at
-    the line that holds the text; what was shown of it before stays.
+    not match yet are held back until one of them does. An inverse filter judges an entry by the
+    lines that have come; what was let through before the text came stays.
     """
 
     def __init__(self, wanted: LogFilter) -> None:
         self._wanted = wanted
         self._everything = wanted == LogFilter()
         self._text, self._inverse = wanted.text, wanted.inverse
-        self._entry = 0
+        self._entry = self._refused = 0
         self._text_found = False
         self._model_found = False
         self._held: list[LogLine] = []
@@ -52,9 +52,17 @@ class Sieve:
         if self._everything:
             return list(lines)
         kept: list[LogLine] = []
-        for line in lines:
+        for line in self._without_text(lines) if self._inverse else lines:
             kept += self._one(line)
         return kept
+
+    def _without_text(self, lines: Iterable[LogLine]) -> list[LogLine]:
+        """The lines of entries that do not hold the text, and the notes."""
+        lines = list(lines)
+        entries = {line.entry for line in lines if not line.note and self._text in line.text.casefold()}
+        entries.add(self._refused)
+        self._refused = max(entries)
+        return [line for line in lines if line.note or line.entry not in entries]
 
     def _one(self, line: LogLine) -> list[LogLine]:
         wanted = self._wanted
@@ -64,18 +72,16 @@ class Sieve:
             return [line]
         if line.entry != self._entry:
             self._entry, self._held = line.entry, []
-            self._text_found = not self._text
+            self._text_found = not self._text or self._inverse
             self._model_found = not wanted.model
         if line.level < wanted.level:
             return []
-        if self._text and self._text in line.text.casefold():
+        if not self._text_found and self._text in line.text.casefold():
             self._text_found = True
         if line.model and line.model == wanted.model:
             self._model_found = True
-        text_fits = self._text_found != (self._inverse and bool(self._text))
-        if not (text_fits and self._model_found):
-            if not self._inverse or not self._text_found:
-                self._held.append(line)
+        if not (self._text_found and self._model_found):
+            self._held.append(line)
             return []
         passed, self._held = [*self._held, line], []
         return passed

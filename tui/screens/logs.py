@@ -54,6 +54,8 @@ class LogScreen(SnapshotScreen):
         self._arrived: deque[LogLine] = deque(maxlen=LINES_MOST)
         self._end_following: Callable[[], None] = lambda: None
         self._runs_back = 0
+        self._typing = ""
+        """Id of the line that was opened last: search or filter."""
 
     def compose_body(self) -> Iterable[Widget]:
         """One line about the log, and the log."""
@@ -115,11 +117,15 @@ class LogScreen(SnapshotScreen):
 
     def do_search(self) -> None:
         """Type a text to search for."""
-        self.query_one("#search", FilterLine).open("")
+        self._open_line("search", "")
 
     def do_filter_log(self) -> None:
         """Type a text that the entries to show must hold."""
-        self.query_one("#filter", FilterLine).open(self.view.rows.wanted.needle)
+        self._open_line("filter", self.view.rows.wanted.needle)
+
+    def _open_line(self, name: str, needle: str) -> None:
+        self._typing = name
+        self.query_one(f"#{name}", FilterLine).open(needle)
 
     def do_next_hit(self) -> None:
         """The next line with the searched text."""
@@ -202,13 +208,13 @@ class LogScreen(SnapshotScreen):
 
     @on(FilterLine.Changed)
     def _typed(self, event: FilterLine.Changed) -> None:
-        search, filter_line = self.query_one("#search", FilterLine), self.query_one("#filter", FilterLine)
-        if search.display:
+        line = self.query_one(f"#{self._typing}", FilterLine)
+        if self._typing == "search":
             hits = self.view.search(event.needle)
-            search.show_hits(hits if event.needle else None)
-        elif filter_line.display:
+            line.show_hits(hits if event.needle else None)
+        else:
             self.view.choose(replace(self.view.rows.wanted, needle=event.needle))
-            filter_line.show_count(len(self.view.rows), self.view.rows.total)
+            line.show_count(len(self.view.rows), self.view.rows.total)
 
     @on(FilterLine.Closed)
     def _typing_ended(self, event: FilterLine.Closed) -> None:
