@@ -14,17 +14,20 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from tritop.demo.session import demo_session
-from tritop.model import ModelState, Snapshot
+from tritop.live import LiveSession
+from tritop.model import ModelState, Server, Snapshot
 from tritop.settings import Settings
 from tui.app import TritopApp
 
-FOLDER = Path(__file__).parent.parent / "screenshots"
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "screenshots"
 SIZES = ((160, 45), (120, 36), (80, 24))
 WAIT_S = 120.0
 TEXT = re.compile(
@@ -61,6 +64,41 @@ def on_the_grid(svg: str) -> str:
     return TEXT.sub(place, svg).replace("<style>", "<style>text { font-variant-ligatures: none; }", 1)
 
 
+def tidy(snapshot: Snapshot) -> Snapshot:
+    """Leave this machine's folders out of the picture."""
+    home = Path.home()
+
+    def shown(text: str) -> str:
+        return re.sub(r"PATH=\S+", "PATH=…", text.replace(str(ROOT), "~/tritop").replace(str(home), "~"))
+
+    def without(server: Server) -> Server:
+        launch = server.launch
+        if launch is not None:
+            launch = replace(launch, command=shown(launch.command), log_tail=tuple(map(shown, launch.log_tail)))
+        rows = []
+        for row in server.models:
+            verdict = row.verdict and replace(row.verdict, text=shown(row.verdict.text))
+            rows.append(replace(row, reason=shown(row.reason), verdict=verdict))
+        return replace(server, launch=launch, models=tuple(rows))
+
+    events = tuple(replace(event, text=shown(event.text)) for event in snapshot.events)
+    return replace(snapshot, servers=tuple(map(without, snapshot.servers)), events=events)
+
+
+class TidySession:
+    """A session whose Snapshots may be published."""
+
+    def __init__(self, session: LiveSession) -> None:
+        self._session = session
+        self.submit = session.submit
+        self.follow_log = session.follow_log
+        self.stop = session.stop
+
+    def start(self, deliver: Callable[[Snapshot], None]) -> None:
+        """Begin, and tidy what comes."""
+        self._session.start(lambda snapshot: deliver(tidy(snapshot)))
+
+
 class Shooting:
     """One run of the app of which pictures are taken."""
 
@@ -95,7 +133,7 @@ class Shooting:
             )
             if await process.wait():
                 raise RuntimeError(f"rsvg-convert could not draw {path}")
-        print(path.relative_to(FOLDER.parent), file=sys.stderr)
+        print(path.relative_to(ROOT), file=sys.stderr)
 
 
 def loading(snapshot: Snapshot) -> bool:
@@ -128,7 +166,8 @@ async def go_to(shooting: Shooting, model: str, version: str) -> None:
 
 async def shoot_all() -> None:
     """The demo from its start to traffic, one picture after another."""
-    app = TritopApp(demo_session(interval_s=1.0, first_interval_s=0.25), Settings(title="demo"))
+    session = TidySession(demo_session(interval_s=1.0, first_interval_s=0.25))
+    app = TritopApp(session, Settings(title="demo"))
     async with app.run_test(size=SIZES[0]) as pilot:
         shooting = Shooting(app, pilot)
         await shooting.until("models being loaded", loading)
