@@ -13,6 +13,7 @@ from tritop.demo.repository import DemoRepository, load_models, write_repository
 from tritop.endpoint import Endpoint
 from tritop.errors import RuntimeFailure, TritopError
 from tritop.live import LiveSession
+from tritop.live.gpus import nvml_collector
 from tritop.model import Launch
 from tritop.operation import Operation, SetTraffic
 from tritop.runtimes.local import LocalServer
@@ -107,4 +108,5 @@ def demo_session(
         hosted=[DemoServer(arguments=arguments, traffic=traffic)],
         interval_s=interval_s,
         first_interval_s=first_interval_s,
+        make_gpu_collector=nvml_collector,
     )

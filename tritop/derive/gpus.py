@@ -157,9 +157,8 @@ def gpu_events(gpus: Sequence[Gpu], before: Sequence[Gpu], at: float) -> tuple[E
         last = past.get(gpu.uuid)
         name = f"GPU{gpu.index} {gpu.name}".rstrip()
         seen = set(last.xids) if last is not None else set()
-        for xid in gpu.xids:
-            if xid not in seen:
-                events.append(Event(xid.at, EventKind.GPU_ERROR, "", text=f"{name}: XID {xid.code}"))
+        new = [xid for xid in gpu.xids if xid not in seen]
+        events += [Event(xid.at, EventKind.GPU_ERROR, "", text=f"{name}: XID {xid.code}") for xid in new]
         if gpu.fault and (last is None or not last.fault):
             events.append(Event(at, EventKind.GPU_ERROR, "", text=f"{name}: {gpu.fault}"))
     return tuple(events)

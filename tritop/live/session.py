@@ -14,6 +14,7 @@ from tritop.derive.round import Round
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed
 from tritop.live.changes import ChangeDesk
+from tritop.live.gpus import GpuDesk, MakeGpuCollector, is_on_this_host
 from tritop.live.hosted import Hosted
 from tritop.live.logs import LogDesk
 from tritop.live.operations import Done, Operations, Progress
@@ -30,6 +31,7 @@ from tritop.operation import (
     PreviewChange,
     PreviewEdit,
     ReadNow,
+    ReadPcie,
     SetInterval,
     SetTraffic,
 )
@@ -55,6 +57,7 @@ class LiveSession:
         first_interval_s: seconds between the first two rounds, so that rates show early;
             `None` keeps the interval.
         make_collectors: the sources of one server.
+        make_gpu_collector: the GPUs of this host, read while a server on it is watched; `None` leaves them out.
         clock: wall time [s].
         monotonic: monotonic time [s].
     """
@@ -67,6 +70,7 @@ class LiveSession:
         interval_s: float = 1.0,
         first_interval_s: float | None = None,
         make_collectors: MakeCollectors = collectors_of,
+        make_gpu_collector: MakeGpuCollector | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,6 +79,7 @@ class LiveSession:
         self._interval_s = min(max(interval_s, MIN_INTERVAL_S), MAX_INTERVAL_S)
         self._first_interval_s = first_interval_s
         self._make_collectors = make_collectors
+        self._make_gpu_collector = make_gpu_collector
         self._clock = clock
         self._monotonic = monotonic
         self._deliver: Callable[[Snapshot], None] = lambda snapshot: None
@@ -132,6 +137,9 @@ class LiveSession:
         self._read_all_now = False
         self._traffic = TrafficDesk()
         self._changes = ChangeDesk()
+        self._gpus = GpuDesk(self._make_gpu_collector, clock=self._clock, monotonic=self._monotonic)
+        if self._hosted or any(map(is_on_this_host, self._endpoints)):
+            self._gpus.open()
         self._operations = Operations(self._perform, lane=_lane, clock=self._clock, changed=self._wake.set)
         self._watched = [self._watch(endpoint.name, endpoint, None) for endpoint in self._endpoints]
         self._watched += [self._watch(hosted.name, None, hosted) for hosted in self._hosted]
@@ -193,6 +201,8 @@ class LiveSession:
         """Read what is due, or every source if `now` or the operator says so, and publish."""
         now, self._read_all_now = now or self._read_all_now, False
         reads = [feed.pulse(self._interval_s, now=now) for watched in self._watched for feed in watched.feeds]
+        if self._state is not None:  # starting NVML takes longer than the first picture may
+            reads.append(self._gpus.pulse(self._interval_s, now=now))
         under_way = [read for read in reads if read is not None]
         if under_way:
             stopping = asyncio.create_task(self._stopping.wait())
@@ -217,6 +227,7 @@ class LiveSession:
                 servers=tuple(watched.as_round(self._interval_s, at, mono) for watched in self._watched),
                 traffic=self._traffic.reports(),
                 operations=self._operations.statuses(),
+                gpus=self._gpus.as_round(self._interval_s),
             ),
         )
         self._seq = self._state.snapshot.seq
@@ -230,7 +241,7 @@ class LiveSession:
     async def _close(self) -> None:
         """Our connections first: an open one can hold up a server's shutdown for 30 s (facts, Triton 4.3)."""
         await self._operations.close()
-        await asyncio.gather(self._traffic.close(), self._changes.close())
+        await asyncio.gather(self._traffic.close(), self._changes.close(), self._gpus.close())
         await asyncio.gather(*(watched.close_feeds() for watched in self._watched))
         await asyncio.gather(*(watched.hosted.stop() for watched in self._watched if watched.hosted))
 
@@ -245,6 +256,9 @@ class LiveSession:
             self._interval_s = min(max(operation.interval_s, MIN_INTERVAL_S), MAX_INTERVAL_S)
         elif isinstance(operation, ReadNow):
             self._read_all_now = True
+        elif isinstance(operation, ReadPcie):
+            self._gpus.read_pcie(operation.wanted)
+            return
         else:
             self._operations.begin(operation)
             return

@@ -49,7 +49,7 @@ class FakeLiveSession(FakeSession):
     made: FakeLiveSession | None = None
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], *, interval_s: float, first_interval_s: float | None = None
+        self, endpoints: Sequence[Endpoint], *, interval_s: float, first_interval_s: float | None = None, **_: object
     ) -> None:
         super().__init__(self.prepared, interval_s=0.001)
         self.endpoints = tuple(endpoints)

@@ -25,12 +25,14 @@ def _run(namespace: argparse.Namespace) -> int:
     screen = serving.wants_screen(namespace)
     endpoints = serving.find_servers(configuration, arguments.target_texts(namespace)).endpoints
     from tritop.live import LiveSession
+    from tritop.live.gpus import nvml_collector
 
     interval_s = configuration.interval_s
     session = LiveSession(
         endpoints,
         interval_s=interval_s,
         first_interval_s=min(FIRST_INTERVAL_S, interval_s) if screen else None,
+        make_gpu_collector=nvml_collector,
     )
     title = endpoints[0].name if len(endpoints) == 1 else ""
     return serving.show(session, namespace, configuration, title=title, early=True)
