@@ -1,7 +1,7 @@
 """A server with any number of models, for measuring what it costs to watch it.
 
 It speaks Triton's gRPC protocol and serves its exposition with numbers that move as those of a
-busy server do, so that only the watching side has to be real. Runs in a process of its own:
+busy server do (summaries off, as is Triton's default), so that only the watching side has to be real. Runs in a process of its own:
 `python -m benchmarks.fleet MODELS ACTIVE` prints its two ports and serves until its input ends.
 """
 
@@ -77,7 +77,7 @@ async def _serve(models: int, active: int) -> None:
     async def play(peer: Peer) -> None:
         while True:
             await peer.request()
-            await peer.send(response(exposition(fake.tick, models=models, active=active)))
+            await peer.send(response(exposition(fake.tick, models=models, active=active, summaries=False)))
 
     async with serving(fake) as endpoint, FakeMetricsServer(play) as metrics:
         print(endpoint.grpc_port, metrics.port, flush=True)

@@ -20,7 +20,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 from prometheus_client import Metric
@@ -53,13 +53,16 @@ REASONS = ("BACKEND", "CANCELED", "OTHER", "REJECTED")
 QUANTILES = ("0.5", "0.9", "0.95", "0.99", "0.999")
 
 
-def exposition(tick: int, *, models: int = MODELS, active: int = 0) -> bytes:
-    """What Triton 2.51 would say at its `tick`-th scrape, while the first `active` models serve requests."""
+def exposition(tick: int, *, models: int = MODELS, active: int = 0, summaries: bool = True) -> bytes:
+    """What Triton 2.51 would say at its `tick`-th scrape, while the first `active` models serve requests.
+
+    Triton's default is without `summaries`: 13 series a model instead of 48.
+    """
     requests = [1_000_000 + 917 * model + (211 * tick if model < active else 0) for model in range(models)]
-    return "\n".join(_lines(tick, requests)).encode() + b"\n"
+    return "\n".join(_lines(tick, requests, SUMMARIES if summaries else ())).encode() + b"\n"
 
 
-def _lines(tick: int, requests: list[int]) -> Iterator[str]:
+def _lines(tick: int, requests: list[int], summaries: Sequence[tuple[str, str]]) -> Iterator[str]:
     labels = [f'model="production_model_{model:04d}",version="1"' for model in range(len(requests))]
     for factor, (family, text) in enumerate(COUNTERS, start=1):
         yield from (f"# HELP {family} {text}", f"# TYPE {family} counter")
@@ -74,7 +77,7 @@ def _lines(tick: int, requests: list[int]) -> Iterator[str]:
     yield from _gauge("nv_pinned_memory_pool_used_bytes", [" 0"])
     yield from _gauge("nv_cpu_utilization", [f" {0.25 + tick / 1000}"])
     yield from _gauge("nv_cpu_memory_used_bytes", [f" {1_742_491_648 + 4096 * tick}"])
-    for factor, (family, text) in enumerate(SUMMARIES, start=1):
+    for factor, (family, text) in enumerate(summaries, start=1):
         yield from (f"# HELP {family} {text}", f"# TYPE {family} summary")
         for label, count in zip(labels, requests, strict=True):
             yield f"{family}_count{{{label}}} {count}"
