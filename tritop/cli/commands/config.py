@@ -1,4 +1,4 @@
-"""`tritop config show | edit MODEL`: the whole configuration of a model on a running server."""
+"""`tritop config show | diff | edit MODEL`: the whole configuration of a model on a running server."""
 
 from __future__ import annotations
 
@@ -25,18 +25,24 @@ if TYPE_CHECKING:
 _DESCRIPTION = """The whole configuration of a model, as it runs.
 
 show   print it
+diff   compare it with config.pbtxt, where the repository is readable from here
 edit   open it in $VISUAL or $EDITOR, check it, show what it will do, and apply it"""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("show", "edit"))
+    parser.add_argument("action", choices=("show", "diff", "edit"))
     parser.add_argument("model", metavar="MODEL", help="name of the model")
+    parser.add_argument(
+        "--repository", metavar="DIR", action="append", default=[], help="with diff: a repository of the server"
+    )
     changing.add_arguments(parser)
 
 
 def _run(namespace: argparse.Namespace) -> int:
     if namespace.action == "show":
         return changing.show(namespace, _shown)
+    if namespace.action == "diff":
+        return changing.show(namespace, lambda situation: _drift(situation, namespace.repository))
     endpoint = changing.only_server(namespace)
     return changing.run_with_control(namespace, endpoint, lambda control: _edit(control, endpoint.name, namespace))
 
@@ -49,6 +55,22 @@ def _shown(situation: Situation) -> tuple[changing.Json, str]:
     config = changing.config_of(situation)
     document: changing.Json = json_format.MessageToDict(config, preserving_proto_field_name=True)
     return document, as_pbtxt(config)
+
+
+def _drift(situation: Situation, repositories: list[str]) -> tuple[changing.Json, str]:
+    from tritop.control.drift import drift_of
+
+    running = changing.config_of(situation)
+    folders = [Path(repository) for repository in repositories]
+    drift = drift_of(situation.server, situation.model, folders, running, situation.index)
+    document: changing.Json = {
+        "model": situation.model,
+        "state": drift.state.value,
+        "path": drift.path or None,
+        "text": drift.text,
+        "diff": [{"path": one.path, "file": one.before or None, "running": one.after or None} for one in drift.diff],
+    }
+    return document, "\n".join([drift.text, *(f"  {change}" for change in drift.diff)])
 
 
 async def _edit(control: Control, server: str, namespace: argparse.Namespace) -> int:
@@ -105,9 +127,9 @@ def _ask_again() -> None:
 
 COMMAND = Command(
     name="config",
-    summary="Show or edit the whole configuration of a model.",
+    summary="Show, compare or edit the whole configuration of a model.",
     description=_DESCRIPTION,
-    usage="tritop config show | edit MODEL [OPTION...]",
+    usage="tritop config show | diff | edit MODEL [OPTION...]",
     add_arguments=_add_arguments,
     run=_run,
 )
