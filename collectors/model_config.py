@@ -29,6 +29,7 @@ def model_config(config: model_config_pb2.ModelConfig) -> ModelConfig:
         (core `TRITONSERVER_ServerModelMetadata`). `pbtxt` is deterministic: map entries sorted.
     """
     batching = config.dynamic_batching
+    policy = batching.default_queue_policy
     scheduling = _SCHEDULING.get(config.WhichOneof("scheduling_choice") or "", Scheduling.NONE)
     return ModelConfig(
         backend=config.backend,
@@ -37,7 +38,13 @@ def model_config(config: model_config_pb2.ModelConfig) -> ModelConfig:
         scheduling=scheduling,
         preferred_batch_sizes=_preferred_batch_sizes(config),
         max_queue_delay_us=_max_queue_delay_us(config),
-        max_queue_size=batching.default_queue_policy.max_queue_size,
+        max_queue_size=policy.max_queue_size,
+        default_timeout_us=policy.default_timeout_microseconds,
+        timeout_action=_enum_name(policy, "timeout_action"),
+        allow_timeout_override=policy.allow_timeout_override,
+        preserve_ordering=batching.preserve_ordering,
+        priority_levels=batching.priority_levels,
+        default_priority_level=batching.default_priority_level,
         instance_groups=tuple(
             InstanceGroup(group.name, _enum_name(group, "kind"), group.count, tuple(group.gpus))
             for group in config.instance_group
