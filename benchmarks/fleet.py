@@ -1,7 +1,8 @@
 """A server with any number of models, for measuring what it costs to watch it.
 
 It speaks Triton's gRPC protocol and serves its exposition with numbers that move as those of a
-busy server do (summaries off, as is Triton's default), so that only the watching side has to be real. Runs in a process of its own:
+busy server do (summaries off, as is Triton's default), so that only the watching side has to be
+real. Runs in a process of its own:
 `python -m benchmarks.fleet MODELS ACTIVE` prints its two ports and serves until its input ends.
 """
 
