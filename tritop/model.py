@@ -137,6 +137,10 @@ class Fault:
     """Failures in a row."""
 
 
+RUNTIME_SOURCE = "runtime"
+"""Name of the source that is no word of the server's own: what tritop itself knows of a process that it runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One source of one server: when it was last read and what is wrong with it."""
@@ -384,6 +388,7 @@ class Server:
     control_mode: ControlMode = ControlMode.UNKNOWN
     extensions: tuple[str, ...] = ()
     live: bool | None = None
+    """`None` where it is not known now, as while nobody answers."""
     ready: bool | None = None
     read_only: bool = False
     models: tuple[ModelVersion, ...] = ()

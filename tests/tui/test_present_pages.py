@@ -116,6 +116,16 @@ def test_the_header_says_who_and_how() -> None:
     assert line_width(header_lines(sample_snapshot(), Heading("demo"), 140, LOOK)[0]) == 140
 
 
+def test_the_age_in_the_header_is_that_of_the_servers_own_words() -> None:
+    snapshot = sample_snapshot(condition="stale")
+    (server,) = snapshot.servers
+    sources = (Source("runtime", SourceState.OK, 0.0), *server.sources)
+    crashed = replace(snapshot, servers=(replace(server, state=ServerState.CRASHED, sources=sources),))
+    assert "read 12 s ago" in text_of(header_lines(crashed, Heading("demo"), 140, LOOK))
+    never = replace(snapshot, servers=(replace(server, sources=sources[:1]),))
+    assert "not read yet" in text_of(header_lines(never, Heading("demo"), 140, LOOK))
+
+
 def test_a_narrow_header_keeps_name_and_state() -> None:
     line = text_of(header_lines(sample_snapshot(), Heading("demo"), 20, LOOK))
     assert line.startswith("demo  ● READY")

@@ -57,6 +57,8 @@ def next_server(before: ServerTrack | None, now: ServerRound, at: Round, traffic
 
 def _server(before: ServerTrack, now: ServerRound, view: View, host: HostGauges, at: Round) -> Server:
     api = view.api
+    # A server that was healthy when it last answered is not known to be so now.
+    health = api if view.answered.usable else None
     return Server(
         name=now.name,
         endpoint=now.endpoint,
@@ -64,8 +66,8 @@ def _server(before: ServerTrack, now: ServerRound, view: View, host: HostGauges,
         version=(api.version or None) if api is not None else None,
         control_mode=api.control_mode if api is not None else ControlMode.UNKNOWN,
         extensions=api.extensions if api is not None else (),
-        live=api.live if api is not None else None,
-        ready=api.ready if api is not None else None,
+        live=health.live if health is not None else None,
+        ready=health.ready if health is not None else None,
         read_only=now.read_only,
         sources=strip(now.sources, at.mono),
         cpu_ratio=host.cpu_ratio,

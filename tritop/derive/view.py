@@ -22,6 +22,8 @@ class View:
     exposition: Exposition | None = None
     metrics: Standing = ABSENT
     api: ApiReading | None = None
+    answered: Standing = ABSENT
+    """How far `api` can be relied on."""
     listed: Standing = ABSENT
     """How far `catalogue` can be relied on."""
     counted: Standing = ABSENT
@@ -66,6 +68,7 @@ def next_view(before: View, now: ServerRound, at: Round) -> View:
         exposition=exposition,
         metrics=standing(metrics_source, exposition.reading if exposition is not None else None, at),
         api=api,
+        answered=api_standing,
         listed=_part(api_standing, index or api, at.mono),
         counted=_part(api_standing, statistics.reading if statistics is not None else None, at.mono),
         statistics=statistics,

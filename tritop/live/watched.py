@@ -10,7 +10,7 @@ from tritop.endpoint import Endpoint
 from tritop.errors import TritopError
 from tritop.live.feed import Feed, fault_after
 from tritop.live.hosted import Hosted
-from tritop.model import Fault, Launch
+from tritop.model import RUNTIME_SOURCE, Fault, Launch
 from tritop.operation import Operation
 from tritop.reading import Collector, LaunchReading
 
@@ -80,7 +80,7 @@ class Watched:
         sources = [feed.as_round(interval_s) for feed in self.feeds]
         if self.hosted is not None:
             reading = LaunchReading(at=at, mono=mono, launch=self.hosted.launch())
-            sources.insert(0, SourceRound("runtime", interval_s, reading=reading, fault=self._launch_fault))
+            sources.insert(0, SourceRound(RUNTIME_SOURCE, interval_s, reading=reading, fault=self._launch_fault))
         endpoint = self.endpoint
         return ServerRound(
             name=self.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tritop.model import Gpu, ModelState, Server, ServerState, Snapshot
+from tritop.model import RUNTIME_SOURCE, Gpu, ModelState, Server, ServerState, Snapshot
 from tui.draw import bar
 from tui.format import age_s, bytes_iec, clock, fit, percent
 from tui.present.lines import Piece, one_line
@@ -32,9 +32,12 @@ class Heading:
 
 
 def data_age_s(server: Server) -> float | None:
-    """Age of the newest good answer of a server, `None` where there was none."""
-    ages = [source.age_s for source in server.sources if source.age_s is not None]
-    return min(ages, default=None)
+    """Age of the newest good answer of a server, `None` where there was none.
+
+    What its runtime says is always new, and says nothing about the age of the numbers.
+    """
+    said = [source.age_s for source in server.sources if source.name != RUNTIME_SOURCE]
+    return min((age for age in said if age is not None), default=None)
 
 
 def header_lines(snapshot: Snapshot, heading: Heading, width: int, look: Look) -> list[Line]:

@@ -219,6 +219,16 @@ def test_one_late_answer_does_not_make_a_server_unresponsive() -> None:
     assert [event.kind for event in derivation.snapshot.events] == [EventKind.SERVER_LOST]
 
 
+def test_the_health_of_a_server_that_does_not_answer_is_unknown() -> None:
+    reading = api(1.0, statistics("m"), ready=False)
+    derivation = run(make_round(1.0, source("api", reading)))
+    assert (only(derivation.snapshot).live, only(derivation.snapshot).ready) == (True, False)
+    derivation = derive(derivation, make_round(2.0, source("api", reading, FAULT)))
+    assert (only(derivation.snapshot).live, only(derivation.snapshot).ready) == (None, None)
+    derivation = derive(derivation, make_round(3.0, source("api", api(3.0, statistics("m")))))
+    assert (only(derivation.snapshot).live, only(derivation.snapshot).ready) == (True, True)
+
+
 def test_a_server_read_by_its_metrics_alone() -> None:
     off = Fault(Unavailable.title, "", "", 0.0)
     found = run(make_round(1.0, source("metrics", scrape(1.0, 1)), source("api", fault=off, off=True)))
