@@ -105,6 +105,11 @@ _LAUNCH_STATES = {
     "CRASHED": ServerState.CRASHED,
     "BACKOFF": ServerState.CRASHED,
     "FAILED": ServerState.FAILED,
+    "ABSENT": ServerState.STOPPED,
+    "PULLING": ServerState.STARTING,
+    "CREATING": ServerState.STARTING,
+    "WAITING": ServerState.STARTING,
+    "PAUSED": ServerState.UNRESPONSIVE,
 }
 """What the runtime knows better than an endpoint that no longer, or not yet, answers."""
 
