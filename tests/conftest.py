@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.running_triton import LoopThread, RunningTriton, TritonFactory
 from tritop.demo.repository import DemoRepository, load_models, write_repository
@@ -16,6 +17,10 @@ from tritop.runtimes.embedded import find_embedded_triton
 from tritop.runtimes.local import LocalServer
 
 LIVE_TIMEOUT_S = 60.0
+
+# The default deadline of 200 ms an example would let a busy machine decide a test.
+settings.register_profile("tritop", deadline=None)
+settings.load_profile("tritop")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,13 +1,15 @@
-"""A server with the small models of `control_models`, shared by the tests of one module."""
+"""A server with the small models of `control_models`, shared by the tests of one module, and terminals."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.control_models import write_control_models
 from tests.e2e.control_stage import Stage
+from tests.e2e.tmux_terminal import Open, TmuxTerminal
 from tests.e2e.triton_calls import load
 from tests.running_triton import LoopThread, RunningTriton
 from tritop.runtimes.local import LocalServer
@@ -33,3 +35,17 @@ def stage(triton_loop: LoopThread, tmp_path_factory: pytest.TempPathFactory) -> 
         triton_loop.run(server.stop())
     finally:
         server.kill()
+
+
+@pytest.fixture
+def open_terminal(tmp_path: Path) -> Iterator[Open]:
+    """Opens terminals, which end with the test."""
+    opened: list[TmuxTerminal] = []
+
+    def open_one(command: str, width: int, height: int) -> TmuxTerminal:
+        opened.append(TmuxTerminal(tmp_path / f"tmux-{len(opened)}", command, width, height))
+        return opened[-1]
+
+    yield open_one
+    for terminal in opened:
+        terminal.close()

@@ -6,12 +6,12 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.tmux_terminal import TmuxTerminal
+from tests.e2e.tmux_terminal import ENDED, Open, then_say
 
 pytestmark = [
     pytest.mark.terminal,
@@ -19,27 +19,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
 
-Open = Callable[[str, int, int], TmuxTerminal]
-ENDED = "it ended with"
 UNITS_US = {"us": 1.0, "ms": 1e3, "s": 1e6}
-
-
-@pytest.fixture
-def open_terminal(tmp_path: Path) -> Iterator[Open]:
-    opened: list[TmuxTerminal] = []
-
-    def open_one(command: str, width: int, height: int) -> TmuxTerminal:
-        opened.append(TmuxTerminal(tmp_path, command, width, height))
-        return opened[-1]
-
-    yield open_one
-    for terminal in opened:
-        terminal.close()
-
-
-def then_say(command: list[str]) -> str:
-    """A shell command that says how `command` ended, and then waits to be read."""
-    return f"{shlex.join(command)}; echo {ENDED} $?; exec sleep 600"
 
 
 def row_of(text: str, start: str) -> dict[str, str]:

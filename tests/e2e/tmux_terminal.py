@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 TIMEOUT_S = 90.0
 POLL_S = 0.1
+ENDED = "it ended with"
+
+
+def then_say(command: Sequence[str]) -> str:
+    """A shell command that says how `command` ended, and then waits to be read."""
+    return f"{shlex.join(command)}; echo {ENDED} $?; exec sleep 600"
 
 
 class TmuxTerminal:
     """One window of a tmux server that nobody else uses; gone after `close`.
 
     Args:
-        folder: where the server keeps its socket.
+        socket: where the server listens; nothing is there yet.
         command: what runs in the window.
         width: cells across.
         height: lines.
     """
 
-    def __init__(self, folder: Path, command: str, width: int, height: int) -> None:
-        self._socket = folder / "tmux"
+    def __init__(self, socket: Path, command: str, width: int, height: int) -> None:
+        self._socket = socket
         environment = {key: value for key, value in os.environ.items() if key not in ("TMUX", "NO_COLOR")}
         self._environment = {**environment, "LC_ALL": "C.UTF-8"}
         self._run("new-session", "-d", "-x", str(width), "-y", str(height), command)
@@ -35,6 +42,15 @@ class TmuxTerminal:
     def text(self) -> str:
         """What stands in the window."""
         return self._run("capture-pane", "-p")
+
+    def painted(self) -> str:
+        """What stands in the window, with the escape sequences of its looks."""
+        return self._run("capture-pane", "-p", "-e")
+
+    @property
+    def pid(self) -> int:
+        """Pid of what runs in the window."""
+        return int(self._run("display-message", "-p", "#{pane_pid}"))
 
     def press(self, *keys: str) -> None:
         """Press keys by tmux's names."""
@@ -71,3 +87,7 @@ class TmuxTerminal:
             check=False,
             capture_output=True,
         )
+
+
+Open = Callable[[str, int, int], TmuxTerminal]
+"""Opens a terminal with a command, so many cells wide and so many lines high."""
