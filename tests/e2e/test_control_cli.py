@@ -173,3 +173,37 @@ def test_the_servers_reason_comes_out_of_its_log(run: Run, stage: Stage, tmp_pat
     code, _, err = run("load", "counted", "--config", str(file), "--yes")
     assert code == 1
     assert "must have exactly 2 entries" in err
+
+
+def test_what_was_changed_is_in_the_ledger_and_can_be_undone(run: Run, stage: Stage) -> None:
+    before = json.loads(run("batching", "show", "echo", "--json")[1])["max_queue_delay_us"]
+    assert run("batching", "set", "echo", "--max-queue-delay", "7ms", "--yes")[0] == 0
+    code, out, _ = run("batching", "undo", "echo")
+    assert (code, f"7000 -> {before}" in out) == (0, True)
+    assert json.loads(run("batching", "show", "echo", "--json")[1])["max_queue_delay_us"] == before
+
+
+def test_what_runs_is_saved_into_the_file(run: Run, stage: Stage) -> None:
+    file = stage.repository / "echo" / "config.pbtxt"
+    text = file.read_text()
+    run("batching", "set", "echo", "--max-queue-delay", "6ms", "--yes")
+    code, _, err = run("batching", "save", "echo", "--repository", str(stage.repository))
+    assert (code, err) == (0, "")
+    assert "6000" in file.read_text()
+    file.write_text(text)
+    run("load", "echo", "--yes")
+
+
+def test_a_trial_is_kept_or_taken_back(run: Run) -> None:
+    def delay_us() -> int:
+        return int(json.loads(run("batching", "show", "echo", "--json")[1])["max_queue_delay_us"])
+
+    before = delay_us()
+    trial = ("batching", "set", "echo", "--max-queue-delay", "5ms", "--trial", "3s", "--yes")
+    code, out, _ = run(*trial)
+    assert (code, "taken back" in out, "not enough traffic" in out) == (0, True, True)
+    assert delay_us() == before
+    code, out, _ = run(*trial, "--keep")
+    assert (code, "kept" in out) == (0, True)
+    assert delay_us() == 5000
+    run("batching", "set", "echo", "--max-queue-delay", f"{before}us", "--yes")

@@ -20,7 +20,7 @@ from tritop.errors import OperationFailed, UsageError
 from tritop.operation import EditConfig, LoadModel, ModelChange
 
 if TYPE_CHECKING:
-    from tritop.control.control import Control
+    from tritop.control.recorded import RecordedControl
     from tritop.control.server import Config
     from tritop.control.situation import Situation
 
@@ -89,10 +89,12 @@ def change(namespace: argparse.Namespace, make: Callable[[str], ModelChange]) ->
 
 
 def run_with_control(
-    namespace: argparse.Namespace, endpoint: Endpoint, do: Callable[[Control], Coroutine[Any, Any, T]]
+    namespace: argparse.Namespace, endpoint: Endpoint, do: Callable[[RecordedControl], Coroutine[Any, Any, T]]
 ) -> T:
-    """Run something with a Control of a server, and close its connection in any case."""
+    """Run something with a control of a server that writes the ledger, and close its connection in any case."""
     from tritop.control.control import Control
+    from tritop.control.ledger import Ledger
+    from tritop.control.recorded import RecordedControl
     from tritop.runtimes.server_log import ServerLog
 
     log = ServerLog(Path(namespace.server_log)) if namespace.server_log else None
@@ -100,7 +102,9 @@ def run_with_control(
 
     async def run() -> T:
         lines = (lambda: log.tail(_LOG_LINES)) if log is not None else None
-        control = Control(endpoint, log_lines=lines, load_timeout_s=timeout_s)
+        bare = Control(endpoint, log_lines=lines, load_timeout_s=timeout_s)
+        repositories = [Path(folder) for folder in getattr(namespace, "repository", [])]
+        control = RecordedControl(endpoint, bare, Ledger(), repositories=repositories)
         try:
             return await do(control)
         finally:
@@ -152,7 +156,7 @@ def read_text(path: str) -> str:
         raise UsageError(f"cannot read {path}: {error}.") from error
 
 
-async def apply(control: Control, wanted: ModelChange, namespace: argparse.Namespace) -> int:
+async def apply(control: RecordedControl, wanted: ModelChange, namespace: argparse.Namespace) -> int:
     """Preview a change, ask about it where it may hurt, and carry it out.
 
     Raises:
@@ -172,7 +176,9 @@ async def apply(control: Control, wanted: ModelChange, namespace: argparse.Names
     return 0
 
 
-async def agreed(control: Control, wanted: ModelChange, namespace: argparse.Namespace) -> tuple[str, ...] | None:
+async def agreed(
+    control: RecordedControl, wanted: ModelChange, namespace: argparse.Namespace
+) -> tuple[str, ...] | None:
     """Preview a change and have it agreed to.
 
     Returns:

@@ -19,7 +19,7 @@ from tritop.change import ChangeClass, FieldChange, Outcome, Preview, Problem, V
 from tritop.cli import changing
 from tritop.cli.preview_text import outcome_document, preview_document, preview_lines
 from tritop.cli.units import parse_numbers, parse_seconds, parse_switch, parse_us, parse_versions, size
-from tritop.control.control import Control
+from tritop.control.recorded import RecordedControl
 from tritop.errors import OperationFailed, UsageError
 from tritop.operation import LoadModel
 
@@ -119,7 +119,7 @@ def test_the_json_has_null_for_what_is_unknown() -> None:
 
 
 class FakeControl:
-    """Stands in for Control: previews as the test says, notes what it is told to carry out."""
+    """Stands in for RecordedControl: previews as the test says, notes what it is told to carry out."""
 
     def __init__(self, preview: Preview) -> None:
         self._preview = preview
@@ -146,7 +146,7 @@ def namespace(**given: object) -> argparse.Namespace:
 
 def apply(control: FakeControl, **given: object) -> int:
     change = LoadModel("s", "m", pbtxt="x")
-    return asyncio.run(changing.apply(cast(Control, control), change, namespace(**given)))
+    return asyncio.run(changing.apply(cast(RecordedControl, control), change, namespace(**given)))
 
 
 @pytest.mark.parametrize(

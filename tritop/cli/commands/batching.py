@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 from tritop.change import ConfigEdit, QueuePolicyEdit
 from tritop.cli import changing
 from tritop.cli.commands import Command
+from tritop.cli.text import printable
 from tritop.cli.units import parse_numbers, parse_seconds, parse_switch, parse_us
 from tritop.errors import UsageError
 from tritop.operation import EditConfig, SaveConfig, Undo
 
 if TYPE_CHECKING:
+    from tritop.control.recorded import RecordedControl
     from tritop.control.situation import Situation
 
 T = TypeVar("T")
@@ -47,6 +49,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--allow-timeout-override", metavar=_ON_OFF, help="let requests ask for a shorter time-out")
     group.add_argument("--trial", metavar="DURATION", help="take the change back after, say, 30s, unless it is kept")
     group.add_argument("--keep", action="store_true", help="with --trial: keep it at the end unless it got worse")
+    parser.add_argument(
+        "--repository", metavar="DIR", action="append", default=[], help="with save: a repository of the server"
+    )
     changing.add_arguments(parser)
 
 
@@ -67,25 +72,44 @@ def _run(namespace: argparse.Namespace) -> int:
 
 
 def _trial(namespace: argparse.Namespace, edit: ConfigEdit, trial_s: float) -> int:
-    """The same preview and question as for good, then the session watches over it."""
+    """The same preview and question as for good, then the trial is watched to its end."""
     endpoint = changing.only_server(namespace)
     wanted = EditConfig(endpoint.name, namespace.model, edit, trial_s=trial_s)
-    given_up = changing.run_with_control(
-        namespace, endpoint, lambda control: changing.agreed(control, wanted, namespace)
-    )
-    if given_up is None:
-        return 0
-    from tritop.cli.operating import run_trial
 
-    return run_trial(endpoint, replace(wanted, confirmed_losses=given_up), keep=namespace.keep)
+    async def run(control: RecordedControl) -> int:
+        given_up = await changing.agreed(control, wanted, namespace)
+        if given_up is None:
+            return 0
+        from tritop.cli.trying import run_trial, verdict
+
+        operation = replace(wanted, confirmed_losses=given_up)
+        code, text = verdict(await run_trial(control, endpoint, operation, keep=namespace.keep))
+        print(printable(text))
+        return code
+
+    return changing.run_with_control(namespace, endpoint, run)
 
 
 def _recorded(namespace: argparse.Namespace) -> int:
-    from tritop.cli.operating import operate
+    """Undo and save: what needs the ledger, or the repository."""
+    endpoint = changing.only_server(namespace)
 
-    if namespace.action == "save":
-        return operate(namespace, lambda server: SaveConfig(server, namespace.model))
-    return operate(namespace, lambda server: Undo(server, namespace.model, confirmed=namespace.yes))
+    async def run(control: RecordedControl) -> int:
+        progress = changing.ProgressLine()
+        try:
+            if namespace.action == "save":
+                outcome = await control.save(SaveConfig(endpoint.name, namespace.model))
+            else:
+                from tritop.control.trials import Trials
+
+                undo = Undo(endpoint.name, namespace.model, confirmed=namespace.yes)
+                outcome = await Trials(lambda server: control).undo(undo, progress)
+        finally:
+            progress.end()
+        changing.tell_outcome(outcome, as_json=namespace.json)
+        return 0
+
+    return changing.run_with_control(namespace, endpoint, run)
 
 
 def _edit(namespace: argparse.Namespace) -> ConfigEdit:

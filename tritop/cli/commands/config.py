@@ -19,7 +19,7 @@ from tritop.errors import OperationFailed, UsageError
 from tritop.operation import EditConfig
 
 if TYPE_CHECKING:
-    from tritop.control.control import Control
+    from tritop.control.recorded import RecordedControl
     from tritop.control.situation import Situation
 
 _DESCRIPTION = """The whole configuration of a model, as it runs.
@@ -73,7 +73,7 @@ def _drift(situation: Situation, repositories: list[str]) -> tuple[changing.Json
     return document, "\n".join([drift.text, *(f"  {change}" for change in drift.diff)])
 
 
-async def _edit(control: Control, server: str, namespace: argparse.Namespace) -> int:
+async def _edit(control: RecordedControl, server: str, namespace: argparse.Namespace) -> int:
     """Edit until it can be applied, or until the operator gives up."""
     from tritop.control.edit import as_pbtxt
 
