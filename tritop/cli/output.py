@@ -236,6 +236,7 @@ def _traffic(traffic: Traffic) -> Json:
         "p99_us": _finite(traffic.p99_us),
         "max_us": _finite(traffic.max_us),
         "in_flight": traffic.in_flight,
+        "late": traffic.late,
         "client_cpu_ratio": _finite(traffic.client_cpu_ratio),
         "client_bound": traffic.client_bound,
         "fault": traffic.fault or None,

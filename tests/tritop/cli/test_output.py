@@ -25,6 +25,8 @@ from tritop.model import (
     Snapshot,
     Source,
     SourceState,
+    Traffic,
+    TrafficState,
     Verdict,
     VerdictKind,
 )
@@ -77,6 +79,13 @@ class TestContract:
     def test_no_field_of_a_model_is_forgotten(self) -> None:
         shown = round_trip(with_models(ModelVersion("m", "1", ModelState.READY)))["servers"][0]["models"][0]
         assert {field.name for field in fields(ModelVersion)} <= set(shown)
+
+    def test_no_field_of_traffic_is_forgotten(self) -> None:
+        traffic = Traffic("a", "m", "", TrafficState.RUNNING, rate_per_s=50.0, late=3)
+        snapshot = replace(with_models(ModelVersion("m", "1", ModelState.READY)), traffic=(traffic,))
+        (shown,) = round_trip(snapshot)["servers"][0]["traffic"]
+        assert {field.name for field in fields(Traffic)} - {"server"} <= set(shown)
+        assert shown["late"] == 3
 
     def test_unknown_is_null(self) -> None:
         (model,) = round_trip(with_models(ModelVersion("m", "", ModelState.UNLOADED)))["servers"][0]["models"]

@@ -335,6 +335,19 @@ def test_what_traffic_cannot_do_is_said(
     assert sent == []
 
 
+@pytest.mark.parametrize(
+    "line", ["traffic m --read-only -u gpu-box", "--readonly traffic m -u prod", "traffic m -u prod"]
+)
+def test_a_server_that_is_only_to_be_read_gets_no_traffic(
+    sent: list[tuple[Endpoint, TrafficOptions]], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("tritop.toml").write_text("[targets.prod]\naddress = 'gpu-box'\nread_only = true\n")
+    assert main([*line.split(), "--concurrency", "1", "--duration", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert "is watched read-only: no traffic was sent." in err
+    assert (out, sent) == ("", [])
+
+
 # -- the demo ---------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import argparse
 from tritop.cli import arguments, serving
 from tritop.cli.commands import Command
 from tritop.endpoint import Endpoint
-from tritop.errors import UsageError
+from tritop.errors import OperationFailed, UsageError
 
 _DESCRIPTION = """Send requests to one model for a while and print throughput and latency.
 
@@ -40,6 +40,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input", metavar="FILE", default="", help="requests, JSON; default: made from the metadata")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "--read-only", "--readonly", dest="read_only", action="store_const", const=True, help="send nothing"
+    )
     arguments.add_connection(parser, metrics=False)
     parser.add_argument("--config", metavar="FILE", help="config file, TOML")
 
@@ -69,13 +72,20 @@ def _only(endpoints: tuple[Endpoint, ...]) -> Endpoint:
 
     Raises:
         UsageError: there are several; traffic goes to one at a time, never to a surprise.
+        OperationFailed: it is only to be read.
     """
     if len(endpoints) > 1:
         raise UsageError(
             f"traffic goes to one server, and there are {len(endpoints)}: {', '.join(one.name for one in endpoints)}.",
             f"Choose one: -u {endpoints[0].grpc_address}",
         )
-    return endpoints[0]
+    (endpoint,) = endpoints
+    if endpoint.read_only:
+        raise OperationFailed(
+            f"{endpoint.name} is watched read-only: no traffic was sent.",
+            "tritop info says where read_only is set: a flag, TRITOP_READONLY, the config file or its target.",
+        )
+    return endpoint
 
 
 COMMAND = Command(
