@@ -86,6 +86,19 @@ class Ledger:
             except OSError as error:
                 raise self._not_recorded(error.strerror or str(error)) from error
 
+    def append_or_forget(self, entry: Entry) -> None:
+        """Write one entry, for something that is not done where it cannot be written.
+
+        Raises:
+            NotRecorded: it was not written, and will not be later.
+        """
+        try:
+            self.append(entry)
+        except NotRecorded:
+            with self._own_lock:
+                self._unwritten = [one for one in self._unwritten if one.id != entry.id]
+            raise
+
     def append_noticed(self, entries: Sequence[Entry]) -> None:
         """Write what was noticed, unless another tritop on the same server noticed it as well.
 

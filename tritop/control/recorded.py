@@ -1,0 +1,270 @@
+"""Changes that leave a trace: carried out by a Control, written into the ledger, and taken back again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from tritop.change import ChangeClass, Outcome, Preview
+from tritop.control.author import this_author
+from tritop.control.edit import as_pbtxt
+from tritop.control.entry import Entry, new_id
+from tritop.control.ledger import Ledger, NotRecorded, with_note
+from tritop.control.situation import Situation
+from tritop.control.undo import Running, action_of, last_undoable, undo_plan
+from tritop.endpoint import Endpoint
+from tritop.errors import OperationFailed, TritopError
+from tritop.model import EventKind
+from tritop.operation import ModelChange, ModelOperation, SaveConfig, Undo
+
+Progress = Callable[[str], None]
+
+
+class Changer(Protocol):
+    """What carries changes of models out: a `Control`."""
+
+    async def preview(self, operation: ModelOperation) -> Preview:
+        """See `Control.preview`."""
+        ...
+
+    async def look(self, model: str) -> Situation:
+        """See `Control.look`."""
+        ...
+
+    async def perform(self, change: ModelChange, progress: Progress) -> Outcome:
+        """See `Control.perform`."""
+        ...
+
+    async def aclose(self) -> None:
+        """See `Control.aclose`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a server says of a model, as far as undo and trials need it."""
+
+    running: Running
+    situation: Situation
+
+
+class RecordedControl:
+    """A Control whose changes are in the ledger; it takes its place wherever that is used.
+
+    Args:
+        endpoint: the server.
+        control: carries the changes out; closed with this.
+        ledger: where they are written.
+        repositories: those of the server that are readable from here.
+        clock: wall time [s].
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        control: Changer,
+        ledger: Ledger,
+        *,
+        repositories: Sequence[Path] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.endpoint = endpoint
+        self.ledger = ledger
+        self._control = control
+        self._repositories = tuple(repositories)
+        self._clock = clock
+
+    async def preview(self, operation: ModelOperation) -> Preview:
+        """What an operation would do; changes nothing.
+
+        Raises:
+            TritopError: as `Control.preview`.
+        """
+        return await self._control.preview(operation)
+
+    async def look(self, model: str) -> Situation:
+        """What the server and a model of it are like now.
+
+        Raises:
+            TritopError: as `Control.look`.
+        """
+        return await self._control.look(model)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._control.aclose()
+
+    async def perform(self, change: ModelChange, progress: Progress) -> Outcome:
+        """Carry a change out and write down what became of it.
+
+        That the ledger cannot be written stops no change: the outcome says so.
+
+        Raises:
+            TritopError: as `Control.perform`.
+        """
+        entry = self.entry(EventKind.OPERATION, change.model, action_of(change))
+        return await self.carry_out(change, entry, progress)
+
+    async def perform_unrecorded(self, change: ModelChange, progress: Progress) -> Outcome:
+        """Carry a change out that the caller has written down.
+
+        Raises:
+            TritopError: as `Control.perform`.
+        """
+        return await self._control.perform(change, progress)
+
+    async def carry_out(self, change: ModelChange, entry: Entry, progress: Progress) -> Outcome:
+        """Carry a change out that the ledger is to know under an entry of the caller's.
+
+        Raises:
+            TritopError: as `Control.perform`; the failure is in the ledger as well.
+        """
+        began = time.monotonic()
+        try:
+            outcome = await self._control.perform(change, progress)
+        except TritopError as error:
+            await self.write(replace(entry, outcome=str(error), succeeded=False, duration_s=time.monotonic() - began))
+            raise
+        except asyncio.CancelledError:
+            text = "tritop ended before it was known what became of it"
+            self._write_now(replace(entry, outcome=text, duration_s=time.monotonic() - began))
+            raise
+        if not outcome.changed:
+            return outcome
+        failure = await self.write(
+            replace(
+                entry,
+                text=entry.text or outcome.text,
+                diff=outcome.preview.diff,
+                pbtxt_before=outcome.preview.pbtxt_before,
+                pbtxt_after="" if outcome.preview.change is ChangeClass.UNLOAD else outcome.preview.pbtxt_after,
+                versions_before=outcome.versions_before,
+                versions_after=outcome.versions_after,
+                outcome=outcome.text,
+                succeeded=True,
+                duration_s=outcome.duration_s,
+            )
+        )
+        return replace(outcome, text=with_note(outcome.text, failure))
+
+    async def undo(self, operation: Undo, progress: Progress) -> Outcome:
+        """Take back the last change that can be taken back. Open trials are the caller's to end first.
+
+        Raises:
+            OperationFailed: there is none, or somebody changed the model since and that is not confirmed.
+            TritopError: as `Control.perform`.
+        """
+        entries = await asyncio.to_thread(self.ledger.entries)
+        found = last_undoable(entries, self.endpoint.grpc_address, operation.model)
+        if found is None:
+            what = f"of {operation.model} " if operation.model else ""
+            raise OperationFailed(f"the ledger has no change {what}on {self.endpoint.name} that can be taken back.")
+        found = replace(found, server=self.endpoint.name)
+        text = f"undo: {found.outcome or found.text}"
+        entry = replace(self.entry(EventKind.UNDONE, found.model, ""), refers_to=found.id, text=text)
+        return await self.take_back(found, entry, entries, progress, confirmed=operation.confirmed)
+
+    async def take_back(
+        self, found: Entry, entry: Entry, entries: Sequence[Entry], progress: Progress, *, confirmed: bool
+    ) -> Outcome:
+        """Take the change of an entry back, and write `entry` about it.
+
+        Raises:
+            OperationFailed: somebody changed the model since and that is not confirmed.
+            TritopError: as `Control.perform`.
+        """
+        seen = await self.see(found.model)
+        plan = undo_plan(found, seen.running, entries)
+        if plan.operation is None:
+            text = f"nothing to do: {found.model} is already as it was before"
+            failure = await self.write(replace(entry, outcome=text, succeeded=True))
+            return Outcome(with_note(text, failure), False, Preview(found.server, found.model, ChangeClass.NOTHING))
+        if plan.conflict and not confirmed:
+            raise OperationFailed(
+                f"not taken back: {plan.conflict}.", "Look at what it is now, then confirm it if you still want to."
+            )
+        outcome = await self.carry_out(plan.operation, entry, progress)
+        if not outcome.changed:
+            await self.write(replace(entry, outcome=outcome.text, succeeded=True))
+        return outcome
+
+    async def see(self, model: str) -> Seen:
+        """What the server says of a model now.
+
+        Raises:
+            TritopError: as `Control.look`.
+        """
+        situation = await self._control.look(model)
+        text = as_pbtxt(situation.current) if situation.current is not None else ""
+        return Seen(Running(text, situation.ready), situation)
+
+    async def save(self, operation: SaveConfig) -> Outcome:
+        """Write what runs into the model's config file.
+
+        Raises:
+            OperationFailed: nothing was written; the sentence says why.
+            TritopError: as `Control.look`.
+        """
+        from tritop.control.drift import save
+
+        if self.endpoint.read_only:
+            raise OperationFailed(
+                f"{self.endpoint.name} is watched read-only: nothing is written.",
+                "Start tritop without --read-only to save.",
+            )
+        began, model = time.monotonic(), operation.model
+        seen = (await self.see(model)).situation
+        if seen.current is None:
+            raise OperationFailed(f"{model} is not loaded, so nothing of it runs that could be saved.")
+        entry = self.entry(EventKind.CONFIG_SAVED, model, "save")
+        try:
+            saved = await asyncio.to_thread(
+                save, model, self._repositories, seen.current, seen.index, backups=self.ledger.folder
+            )
+        except OperationFailed as error:
+            await self.write(replace(entry, outcome=str(error), succeeded=False))
+            raise
+        preview = Preview(
+            self.endpoint.name,
+            model,
+            ChangeClass.NOTHING,
+            saved.diff,
+            pbtxt_before=saved.content_before,
+            pbtxt_after=saved.content_after,
+        )
+        if not saved.diff:
+            return Outcome(saved.text, False, preview)
+        failure = await self.write(replace(entry, diff=saved.diff, text=saved.text, outcome=saved.text, succeeded=True))
+        return Outcome(with_note(saved.text, failure), True, preview, duration_s=time.monotonic() - began)
+
+    # -- the ledger -----------------------------------------------------------------------
+
+    def entry(self, kind: EventKind, model: str, action: str) -> Entry:
+        """An entry about something that begins now."""
+        at = self._clock()
+        return Entry(
+            id=new_id(at),
+            at=at,
+            kind=kind,
+            endpoint=self.endpoint.grpc_address,
+            server=self.endpoint.name,
+            model=model,
+            author=this_author(),
+            action=action,
+        )
+
+    async def write(self, entry: Entry) -> NotRecorded | None:
+        """Write an entry; what kept it from being written is returned, for the outcome to say."""
+        # A change that happened must be written down also where its task is being cancelled.
+        return await asyncio.shield(asyncio.to_thread(self._write_now, entry))
+
+    def _write_now(self, entry: Entry) -> NotRecorded | None:
+        try:
+            self.ledger.append(entry)
+        except NotRecorded as failure:
+            return failure
+        return None
