@@ -40,7 +40,13 @@ def parse(arguments: Sequence[str]) -> tuple[Command, argparse.Namespace]:
     """
     name, rest = split_verb(arguments)
     found = command(name)
-    return found, verb_parser(found).parse_intermixed_args(rest)
+    if not found.rest:
+        return found, verb_parser(found).parse_intermixed_args(rest)
+    # argparse would take an argument after `--` for one of its own words.
+    end = rest.index("--") if "--" in rest else len(rest)
+    namespace = verb_parser(found).parse_intermixed_args(rest[:end])
+    setattr(namespace, found.rest, rest[end + 1 :])
+    return found, namespace
 
 
 def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:

@@ -32,6 +32,8 @@ class ConfigFile:
     values: Mapping[str, Value] = field(default_factory=dict)
     thresholds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     targets: Mapping[str, TargetTable] = field(default_factory=dict)
+    servers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """`[servers.NAME]`: how `tritop up NAME` runs a container; checked by it, see `runtimes.profile`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ def read_file(path: Path) -> ConfigFile:
         _values(document, path, ""),
         _thresholds(_table(document, "thresholds", path, ""), path),
         {name: _target(name, table, path) for name, table in _table(document, "targets", path, "").items()},
+        {
+            name: _table(_table(document, "servers", path, ""), name, path, "servers.")
+            for name in document.get("servers", {})
+        },
     )
 
 

@@ -107,5 +107,5 @@ OPTION_BY_KEY = {option.key: option for option in OPTIONS}
 TARGET_KEYS = ("address", "headers", *(option.key for option in OPTIONS if option.in_target))
 """What `[targets.NAME]` may hold."""
 
-FILE_KEYS = (*(option.key for option in OPTIONS), "thresholds", "targets")
+FILE_KEYS = (*(option.key for option in OPTIONS), "thresholds", "targets", "servers")
 """What the top level of the file may hold."""

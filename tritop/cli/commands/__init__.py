@@ -24,6 +24,8 @@ class Command:
     description: str = ""
     """Longer help; the summary where it is empty."""
     usage: str = ""
+    rest: str = ""
+    """Attribute for the arguments after `--`, for a verb that hands them on to somebody else."""
 
 
 def command_names() -> tuple[str, ...]:
