@@ -127,6 +127,27 @@ def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round() -> None:
     drive(steps)
 
 
+def test_a_click_on_the_header_opens_the_page_of_that_server() -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeSession) -> None:
+        names = [server.name for server in app.desk.shown.servers]
+        await pilot.press("j")
+        selected = app.desk.selection
+        await pilot.click("#header", offset=(30, 0))
+        assert place_of(app) is Place.SERVER
+        assert app.desk.selection == selected
+        await pilot.press("escape")
+        await pilot.click("#header", offset=(30, 1))
+        await pilot.pause()
+        assert place_of(app) is Place.SERVER
+        assert app.desk.subject()[0] is app.desk.shown.servers[1]
+        assert f"SERVER  {names[1]}" in text_on(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.desk.subject()[0] is app.desk.shown.servers[1]
+
+    drive(steps, sample_series(20, servers=2), size=(160, 45))
+
+
 def test_a_filter_works_while_it_is_typed_and_escape_clears_it() -> None:
     async def steps(pilot: Pilot[object], app: TritopApp, session: FakeSession) -> None:
         await pilot.press("slash", *"rank")

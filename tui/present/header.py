@@ -11,7 +11,7 @@ from tui.present.lines import Piece, one_line
 from tui.present.look import SERVER_TONES, Look
 from tui.widgets.lines import Line
 
-__all__ = ["Heading", "header_lines"]
+__all__ = ["Heading", "header_lines", "server_at"]
 
 SERVER_LINES_MOST = 4
 GPU_LINES_MOST = 4
@@ -53,6 +53,13 @@ def header_lines(snapshot: Snapshot, heading: Heading, width: int, look: Look) -
     if len(shown) < len(servers):
         lines.append(_rest_line(servers[len(shown) :], look))
     return lines + gpu_lines(snapshot, width, look)
+
+
+def server_at(snapshot: Snapshot, line: int) -> Server | None:
+    """The server that a line of the header is about, `None` for the lines below the servers."""
+    servers = snapshot.servers
+    lines = len(servers) if len(servers) <= SERVER_LINES_MOST else SERVER_LINES_MOST - 1
+    return servers[line] if 0 <= line < lines else None
 
 
 def _server_line(snapshot: Snapshot, server: Server, number: int, width: int, *, look: Look, heading: Heading) -> Line:

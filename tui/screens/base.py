@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, getters
+from textual import events, getters, on
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
@@ -15,7 +15,7 @@ from tritop.operation import ReadNow, SetInterval
 from tui.desk import Desk
 from tui.keys import Place, Situation, action_named
 from tui.present.footer import footer_line
-from tui.present.header import Heading, header_lines
+from tui.present.header import Heading, header_lines, server_at
 from tui.present.interval import next_interval
 from tui.present.traffic import traffic_of
 from tui.widgets.lines import Lines
@@ -109,6 +109,15 @@ class SnapshotScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         """Paint for the new size."""
         self.call_after_refresh(self.show)
+
+    @on(events.Click, "#header")
+    def _header_clicked(self, event: events.Click) -> None:
+        """Show the page of the server whose line it was."""
+        server, (shown, _) = server_at(self.desk.shown, event.y), self.desk.subject()
+        if server is not None and server is not shown:
+            model = next(iter(server.models), None)
+            self.desk.select((server.name, *(model.key if model is not None else ("", ""))))
+        self.tritop.perform("view_server")
 
     def action_do(self, name: str) -> None:
         """Bound to every key of the action table."""
