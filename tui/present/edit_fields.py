@@ -66,7 +66,7 @@ _FIELDS = (
     EditField(
         "max_batch",
         "max batch size",
-        f"0 to {INT32_MAX}; 0: the model takes no batches",
+        "0 or more; 0: it takes no batches",
         "The largest batch that the model is given. The model must be able to take it.",
     ),
     EditField(
@@ -87,7 +87,7 @@ _FIELDS = (
     EditField(
         "queue_size",
         "max queue size",
-        f"0 to {UINT32_MAX}; 0 is unbounded",
+        "0 or more; 0 is unbounded",
         "Requests beyond so many that wait are refused at once.",
         of_batching=True,
     ),
@@ -146,13 +146,13 @@ def fields_of(config: ModelConfig, look: Look) -> tuple[EditField, ...]:
         return (*_FIELDS, _CACHE)
     groups = config.instance_groups
     if len(groups) <= 1:
-        count = EditField("instances", "instances", f"1 to {INT32_MAX}{_each_gpu(config, 0)}", _INSTANCES)
+        count = EditField("instances", "instances", f"1 or more{_each_gpu(config, 0)}", _INSTANCES)
         return (*_FIELDS, count, _CACHE)
     counts = (
         EditField(
             _group_key(place),
             f"inst. {look.clean(group.name, 11)}",
-            f"{look.clean(group.kind.removeprefix('KIND_'), 12)}, 1 to {INT32_MAX}{_each_gpu(config, place)}",
+            f"{look.clean(group.kind.removeprefix('KIND_'), 12)}, 1 or more{_each_gpu(config, place)}",
             _INSTANCES,
         )
         for place, group in enumerate(groups)

@@ -14,7 +14,7 @@ from tui.present.pane import model_title
 from tui.present.table import compute_us
 from tui.widgets.lines import Line
 
-__all__ = ["answer_lines", "heading_lines", "hint_lines", "key_line", "note_of"]
+__all__ = ["answer_lines", "choice_answer_lines", "heading_lines", "hint_lines", "key_line", "note_of"]
 
 _KEYS = (
     ("^S", "apply"),
@@ -60,14 +60,27 @@ def answer_lines(draft: Draft, question: Question, width: int, look: Look, *, ov
         return [*lines, ((f"{many} field{'s' if many > 1 else ''} cannot be used as typed", "error"),)]
     if draft.empty:
         return [*lines, *wrapped("Nothing differs from what runs.", width, "dim")]
+    return lines + _asked_lines(question, width, look)
+
+
+def choice_answer_lines(problem: str, question: Question, width: int, look: Look) -> list[Line]:
+    """What a choice of versions, or a text, would do; `problem` says why it cannot be used."""
+    if problem:
+        return wrapped(look.clean(problem, 300), width, "error")
+    if not question.asked:
+        return wrapped("Nothing differs from what runs.", width, "dim")
+    return _asked_lines(question, width, look)
+
+
+def _asked_lines(question: Question, width: int, look: Look) -> list[Line]:
     if question.failure:
-        return [*lines, *wrapped(look.clean(question.failure, 600), width, "error")]
+        return wrapped(look.clean(question.failure, 600), width, "error")
     preview = question.preview
     if preview is None:
-        return [*lines, (("asking the server what it would do", "dim"),)]
+        return [(("asking the server what it would do", "dim"),)]
     if preview.change is ChangeClass.NOTHING and not preview.obstacle:
-        return [*lines, *wrapped("The server has it like that already: nothing to do.", width, "dim")]
-    return lines + preview_lines(preview, width, look)
+        return wrapped("The server has it like that already: nothing to do.", width, "dim")
+    return preview_lines(preview, width, look)
 
 
 def note_of(field: EditField, *, locked: str, error: str, before: str | None) -> tuple[str, str]:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
-from textual.timer import Timer
 from textual.widgets import Input
 
 from tritop.change import Preview
 from tritop.model import ModelConfig, ModelVersion, Server
 from tritop.operation import EditConfig, PreviewEdit
-from tritop.trial import DEFAULT_RAILS, Rails
-from tui.asking import Question
 from tui.desk import Desk
 from tui.present.change import command_of, config_in
 from tui.present.edit_fields import Draft, draft_of, fields_of, locked_reason, values_of
 from tui.present.edit_page import answer_lines, heading_lines, hint_lines, key_line, note_of
-from tui.screens.confirm import ChangeDialog
+from tui.screens.asking_form import AskingForm
 from tui.screens.dialogs import ChoiceDialog
 from tui.screens.form_row import FormRow, row_of
-from tui.screens.live_dialog import LiveDialog
 from tui.screens.painting import set_height
 from tui.screens.trial_form import TrialForm, TrialTerms
 from tui.widgets.choice import Choice
@@ -32,8 +27,6 @@ from tui.widgets.lines import Lines, LinesView
 
 __all__ = ["EditBatchingScreen"]
 
-ASK_AFTER_S = 0.15
-"""The server is asked once nothing was typed for so long."""
 WIDE = 112
 """From so many cells on, form and answer stand side by side."""
 FORM_COLUMNS = 72
@@ -41,7 +34,7 @@ ANSWER_LEAST = 6
 """Lines of the answer below the form."""
 
 
-class EditBatchingScreen(LiveDialog[None]):
+class EditBatchingScreen(AskingForm):
     """Everything about how a model batches and how many instances it has.
 
     Args:
@@ -52,16 +45,12 @@ class EditBatchingScreen(LiveDialog[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "apply", "apply", show=False, priority=True),
         Binding("ctrl+t", "trial", "trial", show=False, priority=True),
         Binding("ctrl+o", "copy", "copy", show=False, priority=True),
         Binding("ctrl+r", "revert", "revert", show=False, priority=True),
-        Binding("escape", "leave", "back", show=False),
         Binding("up", "app.focus_previous", show=False),
         Binding("down", "app.focus_next", show=False),
         Binding("enter", "apply", show=False),
-        Binding("pageup", "scroll_answer(-5)", show=False),
-        Binding("pagedown", "scroll_answer(5)", show=False),
     ]
     DEFAULT_CSS = """
     EditBatchingScreen {
@@ -90,11 +79,10 @@ class EditBatchingScreen(LiveDialog[None]):
         self._server, self._model, self._config = server, model, config
         self._fields = {field.key: field for field in fields_of(config, desk.look)}
         self._before = values_of(config)
+        self._typed_values = self._before
         self._draft: Draft = draft_of(config, self._before, desk.look)
-        self._question = Question(desk)
-        self._timer: Timer | None = None
-        self._when_answered: Callable[[Preview], None] | None = None
-        self._terms = TrialTerms()
+        self._terms: TrialTerms | None = None
+        """Of the trial that is to be applied; `None` applies for good."""
 
     def compose(self) -> ComposeResult:
         """Heading, form beside or above the answer, hint, keys."""
@@ -124,29 +112,40 @@ class EditBatchingScreen(LiveDialog[None]):
 
     @on(Input.Changed)
     @on(Choice.Changed)
-    def _typed(self, event: Input.Changed | Choice.Changed) -> None:
+    def _changed(self, event: Input.Changed | Choice.Changed) -> None:
         event.stop()
-        self._draft = draft_of(self._config, self._values(), self.look)
-        self._question.forget()
-        self._when_answered = None
-        if self._timer is not None:
-            self._timer.stop()
-        if not self._draft.empty and not self._draft.errors:
-            self._timer = self.set_timer(ASK_AFTER_S, self._ask)
+        values = self._values()
+        if values == self._typed_values:
+            return
+        self._typed_values = values
+        self._draft = draft_of(self._config, values, self.look)
         self._show_notes()
-        self.show()
+        self.typed()
 
     def _values(self) -> dict[str, str]:
         return {row.key: row.value for row in self.query(FormRow)}
 
-    def _ask(self) -> None:
-        self._question.ask(PreviewEdit(self._server.name, self._model.name, self._draft.edit))
-        self.show()
+    def wanted(self) -> PreviewEdit | None:
+        """The edit, where every field can be used."""
+        if self._draft.empty or self._draft.errors:
+            return None
+        return PreviewEdit(self._server.name, self._model.name, self._draft.edit)
 
-    @on(Input.Submitted)
-    def _entered(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.action_apply()
+    def change(self) -> EditConfig:
+        """The edit, for good or on trial."""
+        server, model, edit, terms = self._server.name, self._model.name, self._draft.edit, self._terms
+        if terms is None:
+            return EditConfig(server, model, edit)
+        return EditConfig(server, model, edit, trial_s=terms.trial_s, rails=terms.rails)
+
+    def complain(self) -> None:
+        """Name the field that cannot be used."""
+        if not self._draft.errors:
+            super().complain()
+            return
+        key, error = next(iter(self._draft.errors.items()))
+        self.notify(error, title=self._fields[key].label, severity="warning", timeout=4, markup=False)
+        self.query_one(f"#row-{key}", FormRow).field.focus()
 
     # -- painting ---------------------------------------------------------------------------
 
@@ -163,13 +162,10 @@ class EditBatchingScreen(LiveDialog[None]):
         current = config_in(server, self._model.name)
         overtaken = current is not None and current.pbtxt != self._config.pbtxt
         answer_width = (width - FORM_COLUMNS if wide else width) - 4
-        self.answer.show(answer_lines(self._draft, self._question, answer_width, self.look, overtaken=overtaken))
+        self.answer.show(answer_lines(self._draft, self.question, answer_width, self.look, overtaken=overtaken))
         self.keys.show([key_line(self.look, width)])
         self._show_hint()
-        preview = self._question.preview
-        if preview is not None and self._when_answered is not None:
-            go_on, self._when_answered = self._when_answered, None
-            go_on(preview)
+        super().show_body()
 
     def _show_notes(self) -> None:
         values = self._values()
@@ -189,49 +185,25 @@ class EditBatchingScreen(LiveDialog[None]):
     # -- what the keys do -------------------------------------------------------------------
 
     def action_apply(self) -> None:
-        """Ask once more, then send it."""
-        self._go_on(self._confirm)
+        """For good."""
+        self._terms = None
+        super().action_apply()
 
     def action_trial(self) -> None:
-        """Ask for how long and within what bounds, then send it."""
-        self._go_on(self._ask_terms)
-
-    def _go_on(self, go_on: Callable[[Preview], None]) -> None:
-        """Go on with the answer to what is typed now, as soon as it is there."""
-        if self._draft.errors:
-            key, error = next(iter(self._draft.errors.items()))
-            self.notify(error, title=self._fields[key].label, severity="warning", timeout=4, markup=False)
-            self.query_one(f"#row-{key}", FormRow).field.focus()
-        elif self._draft.empty:
-            self.notify("nothing differs from what runs", severity="warning", timeout=4, markup=False)
-        elif self._question.preview is not None:
-            go_on(self._question.preview)
-        else:
-            self._when_answered = go_on
-            if not self._question.asked or self._question.failure:
-                self._ask()
-
-    def _confirm(self, preview: Preview, terms: TrialTerms | None = None) -> None:
-        rails: Rails = terms.rails if terms is not None else DEFAULT_RAILS
-        trial_s = terms.trial_s if terms is not None else None
-        change = EditConfig(self._server.name, self._model.name, self._draft.edit, trial_s=trial_s, rails=rails)
-        self.app.push_screen(ChangeDialog(self.desk, change, preview), self._sent)
+        """Ask for how long and within what bounds, then whether."""
+        self.go_on(self._ask_terms)
 
     def _ask_terms(self, preview: Preview) -> None:
         def given(terms: TrialTerms | None) -> None:
             if terms is not None:
                 self._terms = terms
-                self._confirm(preview, terms)
+                self.confirm(preview)
 
-        self.app.push_screen(TrialForm(self.desk, self._terms), given)
-
-    def _sent(self, sent: bool | None) -> None:
-        if sent:
-            self.dismiss(None)
+        self.app.push_screen(TrialForm(self.desk, self._terms or TrialTerms()), given)
 
     def action_copy(self) -> None:
         """Choose what to copy, as soon as the server has said what it comes to."""
-        self._go_on(self._choose_copy)
+        self.go_on(self._choose_copy)
 
     def _choose_copy(self, preview: Preview) -> None:
         command = command_of(self._server, self._model.name, self._draft.edit, preview.pbtxt_after)
@@ -255,14 +227,9 @@ class EditBatchingScreen(LiveDialog[None]):
         for row in self.query(FormRow):
             row.hold(self._before[row.key])
         self._draft = draft_of(self._config, self._before, self.look)
-        self._question.forget()
         self._show_notes()
-        self.show()
+        self.typed()
 
     def action_scroll_answer(self, lines: int) -> None:
         """Scroll the answer."""
         self.answer.action_go_lines(lines)
-
-    def action_leave(self) -> None:
-        """Send nothing."""
-        self.dismiss(None)
