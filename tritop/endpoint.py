@@ -34,6 +34,8 @@ class Endpoint:
     tls: Tls | None = None
     headers: tuple[tuple[str, str], ...] = ()
     read_only: bool = False
+    repositories: tuple[str, ...] = ()
+    """Its model repositories as far as they are folders that are readable from here."""
 
     @property
     def grpc_address(self) -> str:

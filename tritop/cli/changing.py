@@ -103,7 +103,7 @@ def run_with_control(
     async def run() -> T:
         lines = (lambda: log.tail(_LOG_LINES)) if log is not None else None
         bare = Control(endpoint, log_lines=lines, load_timeout_s=timeout_s)
-        repositories = [Path(folder) for folder in getattr(namespace, "repository", [])]
+        repositories = [Path(folder) for folder in endpoint.repositories]
         control = RecordedControl(endpoint, bare, Ledger(), repositories=repositories)
         try:
             return await do(control)
@@ -116,9 +116,11 @@ def run_with_control(
         return asyncio.run(run())
 
 
-def show(namespace: argparse.Namespace, shown: Callable[[Situation], tuple[Json, str]]) -> int:
-    """Print what a model is like now, as JSON or as text."""
-    endpoint = only_server(namespace)
+def show(
+    namespace: argparse.Namespace, shown: Callable[[Situation], tuple[Json, str]], endpoint: Endpoint | None = None
+) -> int:
+    """Print what a model is like now, as JSON or as text; asks the one server that is meant if none is given."""
+    endpoint = endpoint or only_server(namespace)
     situation = run_with_control(namespace, endpoint, lambda control: control.look(namespace.model))
     document, text = shown(situation)
     if namespace.json:

@@ -41,7 +41,7 @@ class Configuration:
             KeyError: there is no such setting.
         """
         option = OPTION_BY_KEY[key]
-        if self.flags.get(key) is not None:
+        if self.flags.get(key) not in (None, []):
             return Setting(key, _read(option, self.flags[key], option.flag), option.flag)
         text = self.environ.get(option.variable, "") if option.variable else ""
         if text:

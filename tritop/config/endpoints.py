@@ -61,6 +61,7 @@ def endpoint_of(configuration: Configuration, target: Target, name: str, table: 
         tls=_tls(configuration, target, table),
         headers=tuple((header.name, header.resolve(configuration.environ)) for header in references.values()),
         read_only=bool(configuration.setting("read_only", table).value),
+        repositories=_repositories(configuration, table),
     )
 
 
@@ -76,6 +77,11 @@ def with_unique_names(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
         taken.add(name)
         named.append(endpoint if name == endpoint.name else replace(endpoint, name=name))
     return named
+
+
+def _repositories(configuration: Configuration, table: TargetTable | None) -> tuple[str, ...]:
+    folders = configuration.setting("repository", table).value
+    return folders if isinstance(folders, tuple) else ()
 
 
 def _is_url(flag: object) -> bool:

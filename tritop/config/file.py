@@ -146,6 +146,8 @@ def _values(table: Mapping[str, object], path: Path, inside: str) -> dict[str, V
             raise UsageError(f"{path}: {inside}{key} is {raw!r}, and should be {expected}.") from None
         if key in ("tls_ca", "tls_cert", "tls_key"):
             value = str(path.parent / Path(str(value)).expanduser())
+        elif key == "repository" and isinstance(value, tuple):
+            value = tuple(str(path.parent / Path(folder).expanduser()) for folder in value)
         values[key] = value
     return values
 

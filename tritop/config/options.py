@@ -75,6 +75,13 @@ def _names(value: object) -> tuple[str, ...]:
     raise ValueError("a list of names")
 
 
+def _folders(value: object) -> tuple[str, ...]:
+    folders = [value] if isinstance(value, str) else value
+    if isinstance(folders, list) and all(isinstance(folder, str) and folder for folder in folders):
+        return tuple(folders)
+    raise ValueError("a folder or a list of folders")
+
+
 OPTIONS: tuple[Option, ...] = (
     Option("interval", _seconds, 1.0, "seconds between two readings", "--interval", "TRITOP_INTERVAL"),
     Option("theme", _text, None, "name of a theme", "--theme", "TRITOP_THEME"),
@@ -87,6 +94,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("columns", _names, (), "columns of the overview in order", variable="TRITOP_COLUMNS"),
     Option("read_only", _switch, False, "offer nothing that changes a server", "--read-only", "TRITOP_READONLY", True),
     Option("metrics", _place, None, "where metrics are: a port, a URL or off", "--metrics-url", in_target=True),
+    Option(
+        "repository", _folders, (), "the server's model repositories as seen from here", "--repository", in_target=True
+    ),
     Option("tls", _switch, None, "gRPC over TLS", "--tls", "TRITOP_TLS", True),
     Option("tls_ca", _text, None, "certificates to trust, PEM", "--tls-ca", "TRITOP_TLS_CA", True),
     Option("tls_cert", _text, None, "our certificate, PEM", "--tls-cert", "TRITOP_TLS_CERT", True),

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(namespace: argparse.Namespace) -> int:
     if namespace.action == "show":
         return changing.show(namespace, _shown)
-    if namespace.action == "diff":
-        return changing.show(namespace, lambda situation: _drift(situation, namespace.repository))
     endpoint = changing.only_server(namespace)
+    if namespace.action == "diff":
+        return changing.show(namespace, lambda situation: _drift(situation, endpoint.repositories), endpoint)
     return changing.run_with_control(namespace, endpoint, lambda control: _edit(control, endpoint.name, namespace))
 
 
@@ -57,7 +58,7 @@ def _shown(situation: Situation) -> tuple[changing.Json, str]:
     return document, as_pbtxt(config)
 
 
-def _drift(situation: Situation, repositories: list[str]) -> tuple[changing.Json, str]:
+def _drift(situation: Situation, repositories: Sequence[str]) -> tuple[changing.Json, str]:
     from tritop.control.drift import drift_of
 
     running = changing.config_of(situation)
