@@ -29,6 +29,7 @@ from tui.keys import Place, action_named, bindings_for
 from tui.screens.base import SnapshotScreen
 from tui.screens.config_text import ConfigScreen
 from tui.screens.events import EventsScreen
+from tui.screens.gpus import GpuScreen
 from tui.screens.help import HelpScreen
 from tui.screens.logs import LogScreen
 from tui.screens.model import ModelScreen
@@ -51,6 +52,7 @@ _VIEWS: dict[Place, type[SnapshotScreen]] = {
     Place.MODEL: ModelScreen,
     Place.CONFIG: ConfigScreen,
     Place.EVENTS: EventsScreen,
+    Place.GPUS: GpuScreen,
     Place.LOGS: LogScreen,
     Place.HELP: HelpScreen,
 }

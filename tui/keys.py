@@ -27,6 +27,7 @@ class Place(StrEnum):
     MODEL = "model"
     CONFIG = "config"
     EVENTS = "events"
+    GPUS = "gpus"
     LOGS = "log"
     HELP = "help"
 
@@ -67,6 +68,12 @@ def _needs_model(situation: Situation) -> str:
 
 def _needs_server(situation: Situation) -> str:
     return "" if situation.server is not None else "no server is known yet"
+
+
+def _needs_gpus(situation: Situation) -> str:
+    snapshot = situation.snapshot
+    known = snapshot.gpus or snapshot.gpu_source is not None
+    return "" if known else "no server reports a GPU, and none is on this host"
 
 
 def _needs_config(situation: Situation) -> str:
@@ -132,9 +139,9 @@ _EVERYWHERE = frozenset({Place.EVERYWHERE})
 _TABLE = frozenset({Place.OVERVIEW})
 _WITH_MODEL = frozenset({Place.OVERVIEW, Place.MODEL, Place.CONFIG})
 _STEERING = frozenset({Place.OVERVIEW, Place.MODEL})
-_SEARCHED = frozenset({Place.LOGS, Place.CONFIG, Place.EVENTS, Place.SERVER, Place.MODEL, Place.HELP})
+_SEARCHED = frozenset({Place.LOGS, Place.CONFIG, Place.EVENTS, Place.SERVER, Place.MODEL, Place.GPUS, Place.HELP})
 _LOG = frozenset({Place.LOGS})
-_BELOW = frozenset({Place.LOGS, Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS, Place.HELP})
+_BELOW = frozenset({Place.LOGS, Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS, Place.GPUS, Place.HELP})
 
 ACTIONS: tuple[Action, ...] = (
     Action("move", ("up", "down"), "move", "move up and down", Group.MOVE, _EVERYWHERE,
@@ -164,6 +171,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("view_events", ("5",), "events", "what happened: loads, reloads, restarts, failures", Group.VIEWS,
            _EVERYWHERE, footer=8,
            opens=Place.EVENTS),
+    Action("view_gpus", ("6",), "GPUs", "every GPU: load, memory, heat, errors, and who uses it", Group.VIEWS,
+           _EVERYWHERE, footer=9, enabled=_needs_gpus,
+           opens=Place.GPUS),
     Action("logs", ("l",), "log", "the log of the server; once more: its newest lines", Group.VIEWS, _EVERYWHERE,
            footer=5, enabled=_needs_server,
            opens=Place.LOGS, on_top=True),

@@ -56,6 +56,7 @@ CASES = (
     Case("model", NARROW, keys=("d",)),
     Case("server", MIDDLE, keys=("2",), sample={"gpus": 2}),
     Case("config", NARROW, keys=("y",)),
+    Case("gpus", MIDDLE, keys=("6",), sample={"gpus": 2}),
     Case("events", NARROW, keys=("5",)),
     Case("help", WIDE, keys=("question_mark",)),
     Case("sort dialog", MIDDLE, keys=("s", "j", "j")),

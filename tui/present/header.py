@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tritop.model import RUNTIME_SOURCE, Gpu, ModelState, Server, ServerState, Snapshot
-from tui.draw import bar
-from tui.format import age_s, bytes_iec, clock, fit, percent
+from tritop.model import RUNTIME_SOURCE, ModelState, Server, ServerState, Snapshot
+from tui.format import age_s, clock, fit
+from tui.present.gpus import gpu_lines
 from tui.present.lines import Piece, one_line
 from tui.present.look import SERVER_TONES, Look
 from tui.widgets.lines import Line
@@ -14,7 +14,6 @@ from tui.widgets.lines import Line
 __all__ = ["Heading", "header_lines", "server_at"]
 
 SERVER_LINES_MOST = 4
-GPU_LINES_MOST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,47 +126,3 @@ def _rest_line(servers: tuple[Server, ...], look: Look) -> Line:
     for state, number in states.items():
         spans.append((f"  {look.glyphs.of_server(state)} {number} {state}", SERVER_TONES.get(state, "error")))
     return tuple(spans)
-
-
-def gpu_lines(snapshot: Snapshot, width: int, look: Look) -> list[Line]:
-    """One line for each GPU, at most four."""
-    shown = snapshot.gpus[:GPU_LINES_MOST]
-    lines = [_gpu_line(gpu, number, width, look) for number, gpu in enumerate(shown)]
-    if len(snapshot.gpus) > len(shown):
-        lines.append(((f"and {len(snapshot.gpus) - len(shown)} more GPUs in the server view", "dim"),))
-    return lines
-
-
-def gpu_name(gpu: Gpu, number: int) -> str:
-    """`GPU0`; where the index is unknown, the place in the list stands for it."""
-    return f"GPU{gpu.index if gpu.index is not None else number}"
-
-
-def _gpu_line(gpu: Gpu, number: int, width: int, look: Look) -> Line:
-    memory = gpu.used_bytes / gpu.total_bytes if gpu.used_bytes is not None and gpu.total_bytes else None
-    signs = look.glyphs
-    gauge = 16 if width >= 120 else 8
-    degree = "" if look.ascii else "°"
-    power = "" if gpu.power_w is None else f"{gpu.power_w:.0f}"
-    if power and gpu.power_limit_w:
-        power += f"/{gpu.power_limit_w:.0f}"
-    busy_tone = look.tone_above(gpu.utilization_ratio, look.thresholds.gpu_utilization_ratio)
-    memory_tone = look.tone_above(memory, look.thresholds.gpu_memory_ratio)
-
-    def drawn(ratio: float | None) -> str:
-        return f"{signs.bar_left}{bar(ratio, gauge, ascii=look.ascii)}{signs.bar_right}"
-
-    pieces = [
-        Piece(gpu_name(gpu, number), "title"),
-        Piece(look.clean(gpu.name.removeprefix("NVIDIA "), 20), "", 8),
-        Piece(f"{percent(gpu.utilization_ratio):>4}", busy_tone),
-        Piece(drawn(gpu.utilization_ratio), "graph", 7, joined=True),
-        Piece(f"mem {bytes_iec(gpu.used_bytes)} of {bytes_iec(gpu.total_bytes)}", memory_tone, 1),
-        Piece(drawn(memory), "graph", 6, joined=True),
-        Piece(f"{power} W" if power else "", "", 3),
-        Piece("" if gpu.temperature_c is None else f"{gpu.temperature_c:.0f} {degree}C", "", 4),
-        Piece("" if gpu.sm_clock_mhz is None else f"{gpu.sm_clock_mhz} MHz", "", 7),
-        Piece("throttled: " + ", ".join(gpu.throttle_reasons) if gpu.throttle_reasons else "", "warn", 2),
-        Piece(look.clean(gpu.fault, 80), "error", 2),
-    ]  # fmt: skip
-    return one_line(pieces, [], width)

@@ -6,7 +6,7 @@ from tritop.model import ModelConfig, ModelState, ModelVersion, Server, Snapshot
 from tui.draw import bar
 from tui.format import UNKNOWN, age_s, batch, bytes_iec, clock, count, duration_s, fit, latency_us, percent, rate
 from tui.present.custom import custom_section
-from tui.present.header import gpu_name
+from tui.present.gpus import gpu_name
 from tui.present.lines import Section, bullet, in_columns, wrapped
 from tui.present.look import MODEL_TONES, Look
 from tui.present.pane import (

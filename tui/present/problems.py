@@ -24,6 +24,8 @@ def problem_lines(snapshot: Snapshot, look: Look, most: int, panel: Server | Non
     if snapshot.bug:
         said = look.clean(snapshot.bug.strip().splitlines()[-1], 300)
         lines.append(((f"{look.glyphs.failed} a bug in tritop: nothing new is shown. {said}", "error"),))
+    if snapshot.gpu_source is not None and snapshot.gpu_source.state is not SourceState.OFF:
+        lines += [_of_source(source, "", look) for source in (snapshot.gpu_source,) if source.fault is not None]
     for server in snapshot.servers:
         who = f"{look.clean(server.name, 30)}: " if len(snapshot.servers) > 1 else ""
         if not in_trouble(server):

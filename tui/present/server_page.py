@@ -5,7 +5,8 @@ from __future__ import annotations
 from tritop.model import Server, Snapshot, Source
 from tui.format import UNKNOWN, age_s, bytes_iec, count, fit, percent
 from tui.present.custom import custom_section
-from tui.present.header import gpu_name, models_text
+from tui.present.gpus import gpu_name
+from tui.present.header import models_text
 from tui.present.lines import Section, bullet, in_columns, wrapped
 from tui.present.look import SERVER_TONES, SOURCE_TONES, Look
 from tui.present.trouble import in_trouble, trouble_lines
@@ -23,7 +24,12 @@ def server_lines(snapshot: Snapshot, server: Server, width: int, look: Look) -> 
     cells = width // columns
     body = cells - 3 if columns > 1 else cells
     trouble = _trouble(snapshot, server, body, look)
-    left = [trouble, _facts(server, body, look), _sources(snapshot, server, body, look), _gpus(snapshot, body, look)]
+    left = [
+        trouble,
+        _facts(server, body, look),
+        _sources(snapshot, server, body, look),
+        _gpus(snapshot, server, body, look),
+    ]
     right = [_launch(server, body, look), custom_section(server, body, look), _log(server, body, look)]
     groups = [left, right] if columns == 2 else [left + right]
     widths = [cells, width - cells] if columns == 2 else [width]
@@ -86,11 +92,12 @@ def _source(source: Source, now: float, width: int, look: Look) -> list[Line]:
     return lines
 
 
-def _gpus(snapshot: Snapshot, width: int, look: Look) -> Section | None:
-    if not snapshot.gpus:
+def _gpus(snapshot: Snapshot, server: Server, width: int, look: Look) -> Section | None:
+    numbered = [(number, gpu) for number, gpu in enumerate(snapshot.gpus) if server.name in gpu.servers]
+    if not numbered:
         return None
     lines: list[Line] = []
-    for number, gpu in enumerate(snapshot.gpus):
+    for number, gpu in numbered:
         head = f"{gpu_name(gpu, number)}  {look.clean(gpu.name, 40)}  {percent(gpu.utilization_ratio)} busy"
         lines.append(((head, "title"),))
         memory = f"{bytes_iec(gpu.used_bytes)} of {bytes_iec(gpu.total_bytes)}"

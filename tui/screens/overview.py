@@ -15,6 +15,7 @@ from tui.keys import Place, bindings_for
 from tui.present.charts import TREND_S, trend_text
 from tui.present.events import event_lines
 from tui.present.filtering import FALLING_FIRST, SORT_VALUES, Order, Subject, first_choice, keep, ordered
+from tui.present.gpus import GPU_LINES_MOST
 from tui.present.layout import OverviewHeights, divide_overview
 from tui.present.problems import problem_lines
 from tui.present.table import TREND_WIDTH, RowMaker, columns_for, subjects_of
@@ -125,7 +126,8 @@ class OverviewScreen(SnapshotScreen):
         sick = troubled(snapshot, server)
         width, height = self.size
         panel = trouble_lines(sick, snapshot.at, width - 2, desk.look) if sick is not None else []
-        header = min(self.header_height(), max(1, len(snapshot.servers)) + len(snapshot.gpus)) + problems
+        gpus = min(len(snapshot.gpus), GPU_LINES_MOST + 1)
+        header = min(self.header_height(), max(1, len(snapshot.servers)) + gpus) + problems
         heights = divide_overview(
             height,
             header=header,
