@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import json_format
+
 from tests.e2e.triton_calls import call, until
 from tests.running_triton import RunningTriton
 from tritop.change import ConfigEdit, Outcome, Preview
 from tritop.control.control import Control
 from tritop.control.server import Config
-from tritop.control.settle import Patience
 from tritop.endpoint import Endpoint
 from tritop.operation import EditConfig, ModelChange, PreviewChange
 from tritop.protocol import grpc, open_channel, request_metadata, service_pb2, service_pb2_grpc
@@ -66,6 +67,10 @@ class Stage:
         assert situation.current is not None
         return situation.current
 
+    async def with_parameters(self, model: str, **values: str) -> EditConfig:
+        """The edit that sets parameters of a test model, such as initialize_s="2"."""
+        return EditConfig("s", model, ConfigEdit(pbtxt=config_text(await self.current(model), **values)))
+
     async def ready(self, model: str) -> tuple[int, ...]:
         return (await self.control.look(model)).ready
 
@@ -89,9 +94,11 @@ class Stage:
             await clients.stop()
 
 
-def impatient(**seconds: float) -> Patience:
-    """Patience for tests in which nothing is to come."""
-    return Patience(**seconds)
+def config_text(config: Config, **parameters: str) -> str:
+    """A configuration with parameters of a test model set, as JSON."""
+    for name, value in parameters.items():
+        config.parameters[name].string_value = value
+    return json_format.MessageToJson(config)
 
 
 def infer_request(model: str, *, version: str = "") -> Any:
