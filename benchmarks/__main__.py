@@ -8,7 +8,18 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("parse", "derive", "startup", "terminal", "batching", "traffic", "live_edit", "perturbation", "overhead")
+NAMES = (
+    "parse",
+    "derive",
+    "startup",
+    "terminal",
+    "logs",
+    "batching",
+    "traffic",
+    "live_edit",
+    "perturbation",
+    "overhead",
+)
 
 
 def run(name: str) -> list[dict[str, object]]:

@@ -48,7 +48,9 @@ class Outcome:
     """What the app measured itself, see `benchmarks.terminal_apps`."""
 
 
-def run_side(side: str, interval_s: float, seconds: float, bytes_per_s: int | None) -> Outcome:
+def run_side(
+    side: str, interval_s: float, seconds: float, bytes_per_s: int | None, apps: str = "benchmarks.terminal_apps"
+) -> Outcome:
     """Run one side on a pseudo-terminal.
 
     Args:
@@ -56,6 +58,7 @@ def run_side(side: str, interval_s: float, seconds: float, bytes_per_s: int | No
         interval_s: seconds between two Snapshots.
         seconds: how long to measure.
         bytes_per_s: how fast the terminal reads; `None` reads everything at once.
+        apps: the module that runs a side, with the arguments of `benchmarks.terminal_apps`.
     """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
@@ -64,7 +67,7 @@ def run_side(side: str, interval_s: float, seconds: float, bytes_per_s: int | No
         environment.pop(name, None)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "found.json"
-        arguments = [sys.executable, "-m", "benchmarks.terminal_apps", side, str(interval_s), str(seconds), str(file)]
+        arguments = [sys.executable, "-m", apps, side, str(interval_s), str(seconds), str(file)]
         process = subprocess.Popen(
             arguments, cwd=ROOT, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
         )

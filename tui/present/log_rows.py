@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
@@ -10,6 +10,7 @@ from rich.cells import cell_len, get_character_cell_size
 
 from tritop.logs import LogFilter, LogLevel, LogLine, Sieve
 from tui.format import clean
+from tui.present.line_store import LineStore
 
 __all__ = ["LINES_MOST", "LogRows", "pieces"]
 
@@ -36,8 +37,8 @@ class LogRows:
         """Every model that a line named, in order of appearance."""
         self._ascii = ascii
         self._limit = limit
-        self._all: list[LogLine] = []
-        self._shown: list[LogLine] = []
+        self._all = LineStore()
+        self._shown = LineStore()
         self._sieve = Sieve(self.wanted)
         self._room = 0
         self._tops: list[int] = [0]
@@ -64,15 +65,15 @@ class LogRows:
 
     def extend(self, lines: Sequence[LogLine]) -> int:
         """Take the next lines; returns how many rows went at the top because too many are kept."""
-        self._all += lines
+        self._all.extend(lines)
         self.models.update(dict.fromkeys(line.model for line in lines if line.model))
         self._append(self._sieve.pass_on(lines))
         if len(self._all) <= self._limit + self._limit // 10:
             return 0
-        del self._all[: len(self._all) - self._limit]
-        gone = bisect_left(self._shown, self._all[0].entry, key=lambda line: line.entry)
+        self._all.drop(len(self._all) - self._limit)
+        gone = self._shown.before(self._all[0].entry)
         rows = self.row_of(gone)
-        del self._shown[:gone]
+        self._shown.drop(gone)
         if self._room:
             self._tops = [top - rows for top in self._tops[gone:]]
         return rows
@@ -88,15 +89,15 @@ class LogRows:
         if room == self._room:
             return False
         self._room = room
-        self._show_again(self._shown)
+        self._show_again(list(self._shown))
         return True
 
     def _show_again(self, lines: list[LogLine]) -> None:
-        self._shown, self._tops, self.widest = [], [0], 0
+        self._shown, self._tops, self.widest = LineStore(), [0], 0
         self._append(lines)
 
     def _append(self, lines: Sequence[LogLine]) -> None:
-        self._shown += lines
+        self._shown.extend(lines)
         if not self._room:
             self.widest = max(self.widest, max((len(line.text) for line in lines), default=0))
             return
