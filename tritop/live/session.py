@@ -205,13 +205,11 @@ class LiveSession:
             reads.append(self._gpus.pulse(self._interval_s, now=now))
         under_way = [read for read in reads if read is not None]
         if under_way:
-            stopping = asyncio.create_task(self._stopping.wait())
-            gathered = asyncio.gather(*(asyncio.shield(read) for read in under_way), return_exceptions=True)
-            await asyncio.wait(
-                (stopping, gathered), timeout=self._interval_s * GATHER_SHARE, return_when=asyncio.FIRST_COMPLETED
-            )
-            stopping.cancel()
-            gathered.cancel()
+            # Only waiting for the reads is cancelled after its time: they go on into the next round.
+            waits = [asyncio.create_task(self._stopping.wait()), asyncio.create_task(asyncio.wait(under_way))]
+            await asyncio.wait(waits, timeout=self._interval_s * GATHER_SHARE, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
         self._publish()
 
     def _publish(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -60,6 +61,15 @@ def test_one_hanging_source_does_not_hold_up_the_others() -> None:
     assert states["metrics"] is SourceState.WAITING
     assert hanging.reads == 1, "a second read must not start while the first one is under way"
     assert healthy.reads >= 5
+
+
+def test_a_hanging_source_is_no_reason_to_write_on_the_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    healthy, hanging = FakeCollector("api"), FakeCollector("metrics")
+    hanging.hang = True
+    with running(session_of(healthy, hanging)) as deliveries:
+        deliveries.until(lambda s: s.seq >= 3)
+    gc.collect()
+    assert caplog.text == "", "what nobody handles goes to stderr, which is the operator's screen"
 
 
 def test_a_fault_carries_its_sentence_and_counts_failures_in_a_row() -> None:
