@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tritop.model import Gpu, GpuProcess, MigDevice, ModelVersion, Snapshot, Source, SourceState, Xid
 from tui.draw import bar
-from tui.format import UNKNOWN, age_s, bytes_iec, clock, count, percent, rate
+from tui.format import UNKNOWN, age_s, bytes_iec, clock, count, fit, percent, rate
 from tui.present.lines import Piece, Section, bullet, in_columns, one_line, wrapped
 from tui.present.look import SOURCE_TONES, Look
 from tui.widgets.lines import Line
@@ -16,6 +16,8 @@ __all__ = ["GPU_LINES_MOST", "gpu_lines", "gpu_name", "gpu_page"]
 GPU_LINES_MOST = 4
 LABEL = 11
 GAUGE = 16
+MEASURE = 22
+"""`123.4 MiB of 999.9 GiB`."""
 
 _XID_WORDS = {
     13: "an application's fault",
@@ -69,7 +71,6 @@ def _rest_line(gpus: Sequence[Gpu], width: int) -> Line:
 
 def _strip_line(gpu: Gpu, number: int, width: int, look: Look) -> Line:
     gauge = GAUGE if width >= 120 else 8
-    faulty = Piece(look.clean(gpu.fault, 80), "error", 2)
     memory = f"mem {bytes_iec(gpu.used_bytes)} of {bytes_iec(gpu.total_bytes)}"
     pieces = [
         Piece(gpu_name(gpu, number), "title"),
@@ -84,7 +85,7 @@ def _strip_line(gpu: Gpu, number: int, width: int, look: Look) -> Line:
         Piece("throttled: " + ", ".join(gpu.throttle_reasons) if gpu.throttle_reasons else "", "warn", 2),
         Piece(f"XID {gpu.xids[-1].code}" if gpu.xids else "", "error", 2),
         Piece("by Triton" if gpu.origin == "triton" else "", "dim", 9),
-        faulty,
+        Piece(look.clean(gpu.fault, 80), "error", 2),
     ]
     return one_line(pieces, [], width)
 
@@ -170,8 +171,10 @@ def _gpu(snapshot: Snapshot, gpu: Gpu, number: int, width: int, look: Look) -> S
     lines: list[Line] = []
     if gpu.fault:
         lines += wrapped(look.clean(gpu.fault, 400), width, "error")
-    facts = _facts(gpu, look) if gpu.origin == "nvml" else _gauges(gpu, look)
-    for label, value, tone in facts:
+    lines.append(_measure("busy", percent(gpu.utilization_ratio), gpu.utilization_ratio, _busy_tone(gpu, look), look))
+    memory = f"{bytes_iec(gpu.used_bytes)} of {bytes_iec(gpu.total_bytes)}"
+    lines.append(_measure("memory", memory, _memory_ratio(gpu), _memory_tone(gpu, look), look))
+    for label, value, tone in _facts(gpu, look) if gpu.origin == "nvml" else _gauges(gpu, look):
         if value:
             lines += bullet(label, LABEL, value, width, tone)
     for xid in gpu.xids:
@@ -186,11 +189,18 @@ def _gpu(snapshot: Snapshot, gpu: Gpu, number: int, width: int, look: Look) -> S
     return Section(title, tuple(lines), "by NVML" if gpu.origin == "nvml" else "by Triton")
 
 
+def _measure(label: str, text: str, ratio: float | None, tone: str, look: Look) -> Line:
+    """A number with its gauge; the gauges of a GPU stand below each other."""
+    return (
+        (fit(label, LABEL) + " ", "dim"),
+        (fit(text, MEASURE), tone),
+        (f" {_gauge(ratio, GAUGE, look)}", "graph"),
+    )
+
+
 def _gauges(gpu: Gpu, look: Look) -> list[tuple[str, str, str]]:
     """What Triton says of a GPU that is not on this host."""
     return [
-        ("busy", f"{percent(gpu.utilization_ratio):>4} {_gauge(gpu.utilization_ratio, GAUGE, look)}", ""),
-        ("memory", _memory(gpu, look), _memory_tone(gpu, look)),
         ("power", _power(gpu), ""),
         ("on", ", ".join(look.clean(server, 40) for server in gpu.servers), ""),
         ("id", look.clean(gpu.uuid, 60), "dim"),
@@ -200,30 +210,23 @@ def _gauges(gpu: Gpu, look: Look) -> list[tuple[str, str, str]]:
 def _facts(gpu: Gpu, look: Look) -> list[tuple[str, str, str]]:
     """(label, value, tone) of everything that NVML says; what a GPU does not offer is left out."""
     memory_busy = gpu.memory_utilization_ratio
-    load = f"{percent(gpu.utilization_ratio):>4} {_gauge(gpu.utilization_ratio, GAUGE, look)}"
     return [
-        ("busy", load, _busy_tone(gpu, look)),
-        ("", f"memory controller {percent(memory_busy)}" if memory_busy is not None else "", "dim"),
-        ("memory", _memory(gpu, look), _memory_tone(gpu, look)),
-        ("power", look.joined((_power(gpu), _energy(gpu))), ""),
+        ("", f"{bytes_iec(gpu.reserved_bytes)} more for the driver" if gpu.reserved_bytes else "", "dim"),
+        ("memory bus", f"busy {percent(memory_busy)} of the time" if memory_busy is not None else "", ""),
+        ("power", _power(gpu), ""),
+        ("energy", _energy(gpu), ""),
         ("heat", _heat(gpu, look), ""),
         ("clocks", _clocks(gpu), ""),
         ("throttled", ", ".join(gpu.throttle_reasons), "warn"),
         ("fan", percent(gpu.fan_ratio) if gpu.fan_ratio is not None else "", ""),
-        ("PCIe", _pcie(gpu, look), ""),
+        ("PCIe", _pcie_link(gpu, look), ""),
+        ("", _pcie_flow(gpu), ""),
         ("memory errs", _ecc(gpu), "error" if gpu.ecc_uncorrected or gpu.remap_failed else ""),
         ("MIG", "on: NVML gives no load in this mode" if gpu.mig else "", ""),
         ("persistence", "off: each first use loads the driver" if gpu.persistence is False else "", "dim"),
-        ("id", look.joined((look.clean(gpu.uuid, 60), look.clean(gpu.bus_id, 20))), "dim"),
+        ("at", look.clean(gpu.bus_id, 20), "dim"),
+        ("id", look.clean(gpu.uuid, 60), "dim"),
     ]
-
-
-def _memory(gpu: Gpu, look: Look) -> str:
-    text = f"{bytes_iec(gpu.used_bytes)} of {bytes_iec(gpu.total_bytes)}"
-    if gpu.reserved_bytes:
-        text += f", {bytes_iec(gpu.reserved_bytes)} for the driver"
-    ratio = _memory_ratio(gpu)
-    return f"{text} {_gauge(ratio, 8, look)}" if ratio is not None else text
 
 
 def _energy(gpu: Gpu) -> str:
@@ -241,20 +244,22 @@ def _heat(gpu: Gpu, look: Look) -> str:
 def _clocks(gpu: Gpu) -> str:
     pairs = (("SM", gpu.sm_clock_mhz, gpu.max_sm_clock_mhz), ("memory", gpu.memory_clock_mhz, gpu.max_memory_clock_mhz))
     texts = [
-        f"{name} {now}{f' of {most}' if most is not None else ''} MHz" for name, now, most in pairs if now is not None
+        f"{name} {now}{f'/{most}' if most is not None else ''} MHz" for name, now, most in pairs if now is not None
     ]
     if gpu.performance_state is not None:
         texts.append(f"P{gpu.performance_state}")
     return ", ".join(texts)
 
 
-def _pcie(gpu: Gpu, look: Look) -> str:
-    link = ""
-    if gpu.pcie_generation is not None and gpu.pcie_width is not None:
-        link = f"gen {gpu.pcie_generation} {look.glyphs.times}{gpu.pcie_width}"
+def _pcie_link(gpu: Gpu, look: Look) -> str:
+    if gpu.pcie_generation is None or gpu.pcie_width is None:
+        return ""
+    return f"gen {gpu.pcie_generation} {look.glyphs.times}{gpu.pcie_width}"
+
+
+def _pcie_flow(gpu: Gpu) -> str:
     sent, received = gpu.pcie_sent_bytes_per_s, gpu.pcie_received_bytes_per_s
-    flow = f"sends {bytes_iec(sent)}/s, receives {bytes_iec(received)}/s" if sent is not None else ""
-    return look.joined((link, flow))
+    return f"sends {bytes_iec(sent)}/s, receives {bytes_iec(received)}/s" if sent is not None else ""
 
 
 def _ecc(gpu: Gpu) -> str:
