@@ -182,6 +182,26 @@ def test_a_plain_load_takes_newer_files_and_says_beforehand_that_it_may(stage: S
     stage.triton.run(scenario())
 
 
+def test_newer_files_make_a_full_reload_of_what_should_be_in_place_and_that_is_said(stage: Stage) -> None:
+    async def scenario() -> None:
+        change = EditConfig("s", "echo", ConfigEdit(instance_count=2))
+        control = stage.new_control()
+        assert any("in full after all" in warning for warning in (await control.preview(change)).warnings)
+        await stage.infer("echo", 3)
+        code = stage.repository / "echo" / "1" / "model.py"
+        code.write_text(code.read_text())
+        outcome = await control.perform(change, lambda text: None)
+        assert outcome.preview.change is ChangeClass.IN_PLACE
+        assert "the server reloaded it in full after all" in outcome.text
+        again = EditConfig("s", "echo", ConfigEdit(instance_count=1))
+        assert (await control.preview(again)).warnings == ()
+        await stage.infer("echo", 3)
+        assert "after all" not in (await control.perform(again, lambda text: None)).text
+        await control.aclose()
+
+    stage.triton.run(scenario())
+
+
 def test_a_broken_first_load_is_refused_and_a_configuration_of_ones_own_is_taken(stage: Stage) -> None:
     async def scenario() -> None:
         config = await config_of(stage.endpoint, "stream")

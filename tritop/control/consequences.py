@@ -52,6 +52,8 @@ def warnings_of(
         warnings += _of_reload(current, situation)
     warnings += _of_versions(after, situation)
     warnings += _without_effect(after, situation)
+    if kind is ChangeClass.IN_PLACE and not situation.changed_here:
+        warnings.append(_first_change(current))
     if after.HasField("ensemble_scheduling"):
         warnings.append("an ensemble that cannot be loaded goes down; tritop then loads its former configuration.")
     if whole and not after.input and not after.output:
@@ -78,6 +80,17 @@ def _of_reload(current: Config, situation: Situation) -> Iterator[str]:
     dependents = dependents_of(situation.model, situation.configs)
     if dependents:
         yield f"rebuilt with it: {', '.join(dependents)}."
+
+
+def _first_change(current: Config) -> str:
+    """The two cases in which the server reloads in full what should be done in place; neither can be seen from here."""
+    files = "its files changed since it was loaded"
+    if current.backend == "python":
+        files += ", as they do when a Python model writes __pycache__ at its first load"
+    lost = ", and live sequences are lost" if current.HasField("sequence_batching") else ""
+    return (
+        f"the server reloads it in full after all{lost} where it completed the configuration itself, or where {files}."
+    )
 
 
 def sequence_slots(config: Config) -> int:

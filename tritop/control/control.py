@@ -13,7 +13,7 @@ from tritop.control.plan import Plan, plan
 from tritop.control.reason import LogLines, ReasonInLog
 from tritop.control.server import Config, Refused, TritonServer
 from tritop.control.settle import Patience, Progress, SentLoad, Silence, same_but_versions, until_known, until_unloaded
-from tritop.control.situation import PolicyMemory, Situation, look
+from tritop.control.situation import PolicyMemory, Situation, executions_of, look
 from tritop.control.versions import ready_versions
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, ReadError, Stopping, TimedOut, Unreachable, UsageError
@@ -65,6 +65,7 @@ class Control:
         self._server: TritonServer | None = None
         self._load_s: dict[str, float] = {}
         self._policies = PolicyMemory()
+        self._changed: set[str] = set()
 
     async def preview(self, operation: ModelOperation) -> Preview:
         """What an operation would do; changes nothing.
@@ -135,6 +136,7 @@ class Control:
         server = self._connected()
         refusal = f"{self._endpoint.name} {_READ_ONLY}" if self._endpoint.read_only else await server.refusal()
         situation = await look(server, self._endpoint, change.model, refusal=refusal, policies=self._policies)
+        situation = replace(situation, changed_here=change.model in self._changed)
         planned = plan(change, situation)
         expected_s = planned.preview.expected_s
         if expected_s is None and planned.preview.change in {ChangeClass.FULL_RELOAD, ChangeClass.LOAD}:
@@ -230,6 +232,7 @@ class Control:
         preview = planned.preview
         notes = [f"{name} is not served any more" for name in preview.dependents if _lost(name, before, index)]
         if preview.change is ChangeClass.UNLOAD:
+            self._changed.discard(change.model)
             done = f"{change.model} unloaded"
         else:
             await self._check_served(change, ready, before)
@@ -237,6 +240,9 @@ class Control:
             await until_unloaded(server, change.model, self._patience, progress, versions=gone)
             if planned.wanted is not None:
                 await self._policies.remember(server, change.model, planned.wanted.version_policy)
+            self._changed.add(change.model)
+            if preview.change is ChangeClass.IN_PLACE and await self._began_anew(before):
+                notes.append("the server reloaded it in full after all")
             current = await server.config(change.model)
             if _overtaken(planned.wanted, before.current, current):
                 notes.append("by now somebody else has changed it again")
@@ -248,6 +254,11 @@ class Control:
             versions_before=before.ready,
             versions_after=ready,
         )
+
+    async def _began_anew(self, before: Situation) -> bool:
+        """Whether a version that was served all along counts from the beginning again."""
+        now = executions_of(await self._connected().statistics(), before.model)
+        return any(now.get(version, count) < count for version, count in before.executions.items() if version in now)
 
     async def _check_served(self, change: ModelChange, ready: Sequence[int], before: Situation) -> None:
         """Make sure that the model is served, and the version that was asked for with it.

@@ -35,6 +35,10 @@ class Situation:
     refusal: str = ""
     """Why no model of the server can be changed."""
     measurements: Measurements = field(default_factory=Measurements)
+    executions: Mapping[int, int] = field(default_factory=dict)
+    """Executions of each version since its object was made: a smaller number later tells a reload."""
+    changed_here: bool = False
+    """Whether the model was changed from here before, so that its files are known to the server as they are."""
     memory_bytes: Mapping[str, int] = field(default_factory=dict)
     """What the model's versions take, by kind and id such as "GPU 0"; empty where it is not reported."""
 
@@ -110,6 +114,7 @@ async def look(
         folderless=folderless,
         refusal=refusal,
         measurements=measurements,
+        executions=executions_of(statistics, model),
         memory_bytes=_memory(statistics, model),
     )
 
@@ -166,6 +171,13 @@ def _obstacle(model: str, index: Sequence[IndexEntry], *, folderless: bool) -> s
             "sent to the server. It is served on, and cannot be changed without the files."
         )
     return ""
+
+
+def executions_of(statistics: Sequence[Any], model: str) -> dict[int, int]:
+    """Executions of each version of a model, from `ModelStatistics` messages."""
+    return {
+        int(one.version): one.execution_count for one in statistics if one.name == model and one.version.isdecimal()
+    }
 
 
 def _memory(statistics: Sequence[Any], model: str) -> dict[str, int]:

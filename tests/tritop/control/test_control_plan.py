@@ -50,7 +50,7 @@ INDEX = (
     IndexEntry("outer", "1", "READY", ""),
     IndexEntry("idle", "", "", ""),
 )
-SITUATION = Situation(server="s", model="m", index=INDEX, current=CONFIGS["m"], configs=CONFIGS)
+SITUATION = Situation(server="s", model="m", index=INDEX, current=CONFIGS["m"], configs=CONFIGS, changed_here=True)
 
 
 def preview(change: ModelChange, situation: Situation = SITUATION) -> Any:
