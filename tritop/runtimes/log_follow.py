@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,13 +23,12 @@ KEPT_LINES = 50_000
 KEPT_BYTES = 16 * 1024 * 1024
 """Of what was read, for followers that come later; the file itself may be gone by then."""
 _PIECE_BYTES = 256 * 1024
+"""Read and delivered at once; whoever ends following waits at most for so much."""
 _LINE_BYTES = 256 * 1024
 """A line that has no end within so many bytes is taken in pieces."""
 _WATCHED_S = 0.1
 """How often a file is looked at while somebody follows."""
 _UNWATCHED_S = 1.0
-_CHUNK_LINES = 2000
-"""Delivered at once; whoever ends following waits at most for one chunk."""
 _OVER = frozenset({"STOPPED", "CRASHED", "FAILED", "BACKOFF"})
 """Launch states in which nobody writes any more, so that a line without its break is complete."""
 _PID = re.compile(rb"^(?:[IWEF]\d{4} [\d:.]+|\d{4}-\d\d-\d\dT[\d:.]+Z [IWEF]) +(\d+) ")
@@ -158,6 +157,39 @@ def _inode(path: Path) -> int | None:
         return None
 
 
+def predecessor(path: Path) -> Iterator[LogChunk]:
+    """What the file before holds, its end if it is large; as the first run."""
+    file = RotatingFile(before(path), KEPT_BYTES // 2)
+    try:
+        while piece := file.read() or file.rest():
+            yield LogChunk(piece.lines)
+    finally:
+        file.close()
+
+
+def continues(path: Path, pid: int | None = None) -> bool:
+    """Whether a log and its predecessor are of the same run: the same process wrote both.
+
+    Args:
+        path: of the log.
+        pid: of the server that writes it now, `None` where nobody knows.
+    """
+    earlier = _writers(before(path), at_end=True)
+    return bool(earlier & ({pid} if pid is not None else _writers(path, at_end=False)))
+
+
+def _writers(path: Path, *, at_end: bool) -> set[int]:
+    """Pids in the prefixes of the last or the first lines of a log."""
+    try:
+        with path.open("rb") as file:
+            if at_end:
+                file.seek(max(0, path.stat().st_size - _PIECE_BYTES // 4))
+            lines = file.read(_PIECE_BYTES // 4).split(b"\n")
+    except OSError:
+        return set()
+    return {int(found[1]) for line in lines if (found := _PID.match(line))}
+
+
 class FileLog:
     """The log of a server that writes to `Launch.log_path`, over its runs. Fulfils `LogSource`.
 
@@ -238,25 +270,10 @@ class FileLog:
         self._file = RotatingFile(path)
         self._restarts = launch.restarts
         if self._run == 1:
-            self._read_predecessor(before(path), launch.pid)
-
-    def _read_predecessor(self, path: Path, pid: int | None) -> None:
-        """The file before, which holds an earlier run unless the running server wrote it."""
-        try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - KEPT_BYTES // 2))
-                lines = file.read(KEPT_BYTES // 2).split(b"\n")
-        except OSError:
-            return
-        lines = lines[1 if size > KEPT_BYTES // 2 else 0 : -1] + ([lines[-1]] if lines[-1] else [])
-        if not lines:
-            return
-        writers = {int(found[1]) for line in lines[-200:] if (found := _PID.match(line))}
-        for begin in range(0, len(lines), _CHUNK_LINES):
-            self._keep(LogChunk(tuple(lines[begin : begin + _CHUNK_LINES]), self._run))
-        if pid is None or pid not in writers:
-            self._run += 1
+            for chunk in predecessor(path):
+                self._keep(chunk)
+            if self._kept and not continues(path, launch.pid):
+                self._run += 1
 
     def _take(self, launch: Launch) -> bool:
         """Read one piece; whether there was one."""
