@@ -60,7 +60,7 @@ class DemoServer:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._loading = asyncio.create_task(self._load(self._server, repository, submit), name="load the demo's models")
-        return self._server.endpoint
+        return replace(self._server.endpoint, repositories=(str(folder),))
 
     async def _load(self, server: LocalServer, repository: DemoRepository, submit: Callable[[Operation], None]) -> None:
         try:
@@ -102,11 +102,13 @@ def demo_session(
     first_interval_s: float | None = None,
     arguments: tuple[str, ...] = (),
     traffic: bool = True,
+    attended: bool = False,
 ) -> LiveSession:
     """A session that brings its own server, models and traffic, and takes them away at its end."""
     return LiveSession(
         hosted=[DemoServer(arguments=arguments, traffic=traffic)],
         interval_s=interval_s,
         first_interval_s=first_interval_s,
+        attended=attended,
         make_gpu_collector=nvml_collector,
     )

@@ -24,6 +24,7 @@ from tritop.live.watched import MakeCollectors, Watched
 from tritop.logs import LogLine
 from tritop.model import EMPTY_SNAPSHOT, Snapshot
 from tritop.operation import (
+    KeepTrial,
     ModelChange,
     ModelOperation,
     Operation,
@@ -32,8 +33,12 @@ from tritop.operation import (
     PreviewEdit,
     ReadNow,
     ReadPcie,
+    RecordedOperation,
+    SaveConfig,
     SetInterval,
     SetTraffic,
+    TakeBackTrial,
+    Undo,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +61,8 @@ class LiveSession:
         interval_s: seconds between two rounds, 0.1 to 60.
         first_interval_s: seconds between the first two rounds, so that rates show early;
             `None` keeps the interval.
+        attended: an operator looks at it: what is noticed goes into the ledger, trials that were
+            left open are looked for, files are compared with what runs.
         make_collectors: the sources of one server.
         make_gpu_collector: the GPUs of this host, read while a server on it is watched; `None` leaves them out.
         clock: wall time [s].
@@ -69,6 +76,7 @@ class LiveSession:
         hosted: Sequence[Hosted] = (),
         interval_s: float = 1.0,
         first_interval_s: float | None = None,
+        attended: bool = False,
         make_collectors: MakeCollectors = collectors_of,
         make_gpu_collector: MakeGpuCollector | None = None,
         clock: Callable[[], float] = time.time,
@@ -78,6 +86,7 @@ class LiveSession:
         self._hosted = tuple(hosted)
         self._interval_s = min(max(interval_s, MIN_INTERVAL_S), MAX_INTERVAL_S)
         self._first_interval_s = first_interval_s
+        self._attended = attended
         self._make_collectors = make_collectors
         self._make_gpu_collector = make_gpu_collector
         self._clock = clock
@@ -135,8 +144,17 @@ class LiveSession:
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._read_all_now = False
+        self._republish = False
         self._traffic = TrafficDesk()
-        self._changes = ChangeDesk()
+        self._changes = ChangeDesk(
+            self._endpoint_of,
+            lambda server: self._watched_named(server).log_lines(),
+            after_change=lambda change: self._traffic.measure_anew(change.server, change.model),
+            changed=self._republish_soon,
+            attended=self._attended,
+            clock=self._clock,
+            monotonic=self._monotonic,
+        )
         self._gpus = GpuDesk(self._make_gpu_collector, clock=self._clock, monotonic=self._monotonic)
         if self._hosted or any(map(is_on_this_host, self._endpoints)):
             self._gpus.open()
@@ -194,7 +212,7 @@ class LiveSession:
             except TimeoutError:
                 continue
             self._wake.clear()
-            if self._operations.statuses() != self._published_operations:
+            if self._republish or self._operations.statuses() != self._published_operations:
                 self._publish()
 
     async def _round(self, *, now: bool) -> None:
@@ -225,12 +243,21 @@ class LiveSession:
                 servers=tuple(watched.as_round(self._interval_s, at, mono) for watched in self._watched),
                 traffic=self._traffic.reports(),
                 operations=self._operations.statuses(),
+                events=self._changes.take_news(),
+                trials=self._changes.trials(),
+                drifts=self._changes.drifts(),
                 gpus=self._gpus.as_round(self._interval_s),
             ),
         )
         self._seq = self._state.snapshot.seq
         self._published_operations = self._operations.statuses()
+        self._republish = False
         self._deliver(self._state.snapshot)
+        self._changes.observe(self._state.snapshot)
+
+    def _republish_soon(self) -> None:
+        self._republish = True
+        self._wake.set()
 
     def _deliver_bug(self, text: str) -> None:
         last = self._state.snapshot if self._state else EMPTY_SNAPSHOT
@@ -266,11 +293,8 @@ class LiveSession:
         if isinstance(operation, SetTraffic):
             progress("starting")
             return Done(await self._traffic.apply(operation, self._endpoint_of(operation.server)))
-        if isinstance(operation, ModelOperation):
-            watched = self._watched_named(operation.server)
-            outcome = await self._changes.perform(
-                operation, self._endpoint_of(operation.server), progress, log_lines=watched.log_lines()
-            )
+        if isinstance(operation, ModelOperation | RecordedOperation):
+            outcome = await self._changes.perform(operation, progress)
             return Done(outcome.text, outcome.preview)
         raise OperationFailed(f"a live session cannot do {type(operation).__name__}.")
 
@@ -293,6 +317,8 @@ def _lane(operation: Operation) -> str:
         return f"traffic {operation.server} {operation.model}"
     if isinstance(operation, PreviewEdit | PreviewChange):
         return f"preview {operation.server} {operation.model}"
-    if isinstance(operation, ModelChange):
+    if isinstance(operation, KeepTrial | TakeBackTrial | Undo):
+        return f"undo {operation.server}"
+    if isinstance(operation, ModelChange | SaveConfig):
         return f"change {operation.server} {operation.model}"
     return ""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from tritop.endpoint import Endpoint
-from tritop.errors import OperationFailed
+from tritop.errors import OperationFailed, TritopError
 from tritop.model import Traffic
 from tritop.operation import SetTraffic
 
@@ -21,6 +22,7 @@ class TrafficDesk:
 
     def __init__(self) -> None:
         self._processes: dict[_Key, TrafficProcess] = {}
+        self._wanted: dict[_Key, SetTraffic] = {}
 
     def reports(self) -> tuple[Traffic, ...]:
         """The newest report of every generator, those that failed included until they are stopped."""
@@ -40,6 +42,7 @@ class TrafficDesk:
                 return f"no traffic to {operation.model} was running"
             await process.stop()
             del self._processes[key]
+            self._wanted.pop(key, None)
             return f"traffic to {operation.model} stopped"
         if endpoint.read_only:
             raise OperationFailed(
@@ -59,6 +62,17 @@ class TrafficDesk:
         if operation.concurrency is not None:
             return f"traffic to {operation.model}: {operation.concurrency} in flight"
         return f"traffic to {operation.model}: {operation.rate_per_s:g} requests/s"
+
+    async def measure_anew(self, server: str, model: str) -> None:
+        """Begin new windows for a model that was changed: what came before is not what is now."""
+        for key, operation in list(self._wanted.items()):
+            process = self._processes.get(key)
+            if process is None or key[:2] != (server, model) or process.report().fault:
+                continue
+            with contextlib.suppress(TritopError):  # the generator's own report says what is wrong with it
+                await process.set(
+                    concurrency=operation.concurrency, rate_per_s=operation.rate_per_s, poisson=operation.poisson
+                )
 
     async def close(self) -> None:
         """Stop every generator; their connections are closed when this returns."""

@@ -87,6 +87,7 @@ def _run(namespace: argparse.Namespace) -> int:
     session = demo_session(
         interval_s=configuration.interval_s,
         first_interval_s=min(FIRST_INTERVAL_S, configuration.interval_s) if screen else None,
+        attended=screen,
     )
     return serving.show(
         session,

@@ -32,6 +32,7 @@ def _run(namespace: argparse.Namespace) -> int:
         endpoints,
         interval_s=interval_s,
         first_interval_s=min(FIRST_INTERVAL_S, interval_s) if screen else None,
+        attended=screen,
         make_gpu_collector=nvml_collector,
     )
     title = endpoints[0].name if len(endpoints) == 1 else ""
