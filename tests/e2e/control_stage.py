@@ -128,6 +128,9 @@ class Clients:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._tasks: list[asyncio.Task[None]] = []
 
+    def __len__(self) -> int:
+        return self._count
+
     async def start(self) -> None:
         first = [asyncio.Event() for _ in range(self._count)]
         self._tasks = [asyncio.create_task(self._send(event)) for event in first]

@@ -256,7 +256,10 @@ class Control:
         )
 
     async def _began_anew(self, before: Situation) -> bool:
-        """Whether a version that was served all along counts from the beginning again."""
+        """Whether a version that was served all along counts from the beginning again.
+
+        Under much traffic it may have counted beyond its former number by now, and is not noticed.
+        """
         now = executions_of(await self._connected().statistics(), before.model)
         return any(now.get(version, count) < count for version, count in before.executions.items() if version in now)
 
