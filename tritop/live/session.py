@@ -149,7 +149,7 @@ class LiveSession:
         self._changes = ChangeDesk(
             self._endpoint_of,
             lambda server: self._watched_named(server).log_lines(),
-            after_change=lambda change: self._traffic.measure_anew(change.server, change.model),
+            after_change=lambda change: self._traffic.model_changed(change.server, change.model),
             changed=self._republish_soon,
             attended=self._attended,
             clock=self._clock,

@@ -14,6 +14,9 @@ from tritop.operation import SetTraffic
 if TYPE_CHECKING:
     from tritop.load.control import TrafficProcess
 
+SETTLE_S = 1.0
+"""After a change is in force: as long as a trial waits before it judges."""
+
 _Key = tuple[str, str, str]
 
 
@@ -23,6 +26,7 @@ class TrafficDesk:
     def __init__(self) -> None:
         self._processes: dict[_Key, TrafficProcess] = {}
         self._wanted: dict[_Key, SetTraffic] = {}
+        self._settling: set[asyncio.Task[None]] = set()
 
     def reports(self) -> tuple[Traffic, ...]:
         """The newest report of every generator, those that failed included until they are stopped."""
@@ -63,8 +67,22 @@ class TrafficDesk:
             return f"traffic to {operation.model}: {operation.concurrency} in flight"
         return f"traffic to {operation.model}: {operation.rate_per_s:g} requests/s"
 
-    async def measure_anew(self, server: str, model: str) -> None:
-        """Begin new windows for a model that was changed: what came before is not what is now."""
+    async def model_changed(self, server: str, model: str) -> None:
+        """Begin new windows for a model that was changed, at once and when it has settled.
+
+        What came before is not what is now, and the first executions of a new copy are slow.
+        """
+        await self._measure_anew(server, model)
+
+        async def later() -> None:
+            await asyncio.sleep(SETTLE_S)
+            await self._measure_anew(server, model)
+
+        task = asyncio.create_task(later(), name=f"measure {model} anew")
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _measure_anew(self, server: str, model: str) -> None:
         for key, operation in list(self._wanted.items()):
             process = self._processes.get(key)
             if process is None or key[:2] != (server, model) or process.report().fault:
@@ -76,6 +94,9 @@ class TrafficDesk:
 
     async def close(self) -> None:
         """Stop every generator; their connections are closed when this returns."""
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
         processes = list(self._processes.values())
         self._processes.clear()
         await asyncio.gather(*(process.stop() for process in processes))
