@@ -21,21 +21,25 @@ from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from tritop.model import Snapshot
+from tritop.operation import OperationState, SetTraffic
 from tritop.session import Session
 from tritop.settings import Settings
 from tui.commands import ActionCommands, ModelCommands
 from tui.compact import compacting
 from tui.desk import Desk
 from tui.keys import Place, action_named, bindings_for
+from tui.model_actions import ModelActions
 from tui.screens.base import SnapshotScreen
 from tui.screens.config_text import ConfigScreen
 from tui.screens.events import EventsScreen
 from tui.screens.gpus import GpuScreen
 from tui.screens.help import HelpScreen
+from tui.screens.live_dialog import LiveDialog
 from tui.screens.logs import LogScreen
 from tui.screens.model import ModelScreen
 from tui.screens.overview import OverviewScreen
 from tui.screens.server import ServerScreen
+from tui.screens.trials import TrialsScreen
 from tui.themes import THEMES, theme_name
 from tui.widgets.pace import Pace, terminal_backlog
 
@@ -55,6 +59,7 @@ _VIEWS: dict[Place, type[SnapshotScreen]] = {
     Place.EVENTS: EventsScreen,
     Place.GPUS: GpuScreen,
     Place.LOGS: LogScreen,
+    Place.TRIALS: TrialsScreen,
     Place.HELP: HelpScreen,
 }
 
@@ -96,6 +101,7 @@ class TritopApp(App[object]):
     def __init__(self, session: Session, settings: Settings, *, beat_s: float = BEAT_S) -> None:
         super().__init__()
         self.desk = Desk(session, settings)
+        self.model_actions = ModelActions(self)
         self.pace = Pace(lambda: terminal_backlog(self))
         self._session = session
         self._settings = settings
@@ -160,18 +166,27 @@ class TritopApp(App[object]):
             self.desk.receive(self._mailbox.popleft())
             arrived = True
         if arrived:
-            for failed in self.desk.new_failures():
-                text = self.desk.look.clean(failed.text, 400) or "it failed"
-                self.notify(text, title="not done", severity="error", timeout=10, markup=False)
+            self._tell_endings()
             self._paint()
+
+    def _tell_endings(self) -> None:
+        """Say what was done and what failed; a failure stays above the footer as well."""
+        for ended in self.desk.new_endings():
+            failed = ended.state is OperationState.FAILED
+            text = self.desk.look.clean(ended.text, 400) or ("it failed" if failed else "done")
+            if failed:
+                self.notify(text, title="not done", severity="error", timeout=10, markup=False)
+            elif not isinstance(ended.operation, SetTraffic):
+                self.notify(text, title="done", timeout=6, markup=False)
 
     def _paint(self) -> None:
         screen = self.screen
-        if not isinstance(screen, SnapshotScreen) or not self._due() or not self.pace.may_paint():
+        if not isinstance(screen, SnapshotScreen | LiveDialog) or not self._due() or not self.pace.may_paint():
             return
         self._painted_mono = self.desk.latest.mono
-        if self.desk.paused:
+        if self.desk.paused and isinstance(screen, SnapshotScreen):
             screen.show_header()
+            screen.show_activity()
         else:
             screen.show()
 
@@ -203,15 +218,18 @@ class TritopApp(App[object]):
         situation = screen.situation() if isinstance(screen, SnapshotScreen) else self.desk.situation()
         reason = action.enabled(situation)
         if reason:
-            self.notify(f"{reason}.", title=action.label, severity="warning", timeout=4, markup=False)
+            self.notify(
+                f"{self.desk.look.clean(reason, 300)}.", title=action.label, severity="warning", timeout=4, markup=False
+            )
             return
         if action.opens is not None:
             self.open_view(action.opens, on_top=action.on_top)
             return
         method = f"do_{name}"
-        owner = self.screen if hasattr(self.screen, method) else self
-        if hasattr(owner, method):
-            getattr(owner, method)()
+        for owner in (self.screen, self, self.model_actions):
+            if hasattr(owner, method):
+                getattr(owner, method)()
+                return
 
     def open_view(self, place: Place, *, on_top: bool = False) -> None:
         """Show a screen over the overview, or over the one in front, to which Esc returns."""

@@ -12,6 +12,7 @@ from tritop.operation import Operation, OperationState, OperationStatus
 from tritop.session import Session
 from tritop.settings import Settings
 from tui.keys import Situation
+from tui.present.activity import is_quiet
 from tui.present.filtering import Order, RowKey
 from tui.present.look import look_of
 from tui.present.traffic import TrafficKnob, traffic_of
@@ -48,6 +49,8 @@ class Desk:
         self._since_held = 0
         self._received = 0
         self._told: set[int] = set()
+        self.dismissed = 0
+        """Failures up to this number were read."""
 
     def receive(self, snapshot: Snapshot) -> None:
         """Take the next Snapshot; a held picture stays."""
@@ -58,15 +61,27 @@ class Desk:
         if self._held is not None:
             self._since_held += 1
 
-    def new_failures(self) -> list[OperationStatus]:
-        """Operations that failed since the last call: each is told once."""
-        failed = [
+    def new_endings(self) -> list[OperationStatus]:
+        """Operations that ended since the last call, well or not: each is told once."""
+        ended = [
             status
             for status in self.latest.operations
-            if status.state is OperationState.FAILED and status.number not in self._told
+            if status.state in (OperationState.FAILED, OperationState.DONE) and status.number not in self._told
         ]
-        self._told |= {status.number for status in failed}
-        return failed
+        self._told |= {status.number for status in ended}
+        return [status for status in ended if not is_quiet(status.operation)]
+
+    @property
+    def failures(self) -> bool:
+        """Whether an operation failed that nobody has dismissed yet."""
+        return any(
+            status.state is OperationState.FAILED and status.number > self.dismissed and not is_quiet(status.operation)
+            for status in self.latest.operations
+        )
+
+    def dismiss_failures(self) -> None:
+        """Every failure so far was read."""
+        self.dismissed = max((status.number for status in self.latest.operations), default=self.dismissed)
 
     def select(self, key: RowKey) -> None:
         """Select a row because the operator wants it."""
@@ -124,6 +139,7 @@ class Desk:
             read_only=self.settings.read_only,
             filtered=bool(self.needle),
             paused=self.paused,
+            failures=self.failures,
         )
 
     @property

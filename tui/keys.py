@@ -13,6 +13,14 @@ from enum import StrEnum
 from textual.binding import Binding, BindingType
 
 from tritop.model import EMPTY_SNAPSHOT, ModelState, ModelVersion, Server, Snapshot, Traffic
+from tui.present.may_change import (
+    change_reason,
+    edit_reason,
+    load_reason,
+    open_trial,
+    save_reason,
+    unload_reason,
+)
 from tui.present.traffic import runs
 
 __all__ = ["ACTIONS", "Action", "Group", "Place", "Situation", "action_named", "actions_in", "bindings_for"]
@@ -29,6 +37,7 @@ class Place(StrEnum):
     EVENTS = "events"
     GPUS = "gpus"
     LOGS = "log"
+    TRIALS = "trials"
     HELP = "help"
 
 
@@ -39,6 +48,7 @@ class Group(StrEnum):
     VIEWS = "Views"
     TABLE = "Table"
     LOG = "Log"
+    CHANGE = "Change"
     TRAFFIC = "Traffic"
     READING = "Reading"
     TRITOP = "tritop"
@@ -56,6 +66,8 @@ class Situation:
     read_only: bool = False
     filtered: bool = False
     paused: bool = False
+    failures: bool = False
+    """Whether an operation failed that nobody has dismissed yet."""
 
 
 def _always(situation: Situation) -> str:
@@ -101,6 +113,36 @@ def _may_steer(situation: Situation) -> str:
     return reason
 
 
+def _may_edit(situation: Situation) -> str:
+    return edit_reason(situation.server, situation.model, situation.read_only)
+
+
+def _may_load_model(situation: Situation) -> str:
+    return load_reason(situation.server, situation.model, situation.read_only)
+
+
+def _may_unload(situation: Situation) -> str:
+    return unload_reason(situation.server, situation.model, situation.read_only)
+
+
+def _may_undo(situation: Situation) -> str:
+    return change_reason(situation.server, situation.read_only)
+
+
+def _may_save(situation: Situation) -> str:
+    return save_reason(situation.snapshot, situation.server, situation.model, situation.read_only)
+
+
+def _may_decide(situation: Situation) -> str:
+    if open_trial(situation.snapshot, situation.server, situation.model) is None:
+        return "no trial waits for a decision"
+    return change_reason(situation.server, situation.read_only)
+
+
+def _has_failures(situation: Situation) -> str:
+    return "" if situation.failures else "nothing has failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """Something the operator can do by a key or from the palette."""
@@ -139,9 +181,14 @@ _EVERYWHERE = frozenset({Place.EVERYWHERE})
 _TABLE = frozenset({Place.OVERVIEW})
 _WITH_MODEL = frozenset({Place.OVERVIEW, Place.MODEL, Place.CONFIG})
 _STEERING = frozenset({Place.OVERVIEW, Place.MODEL})
-_SEARCHED = frozenset({Place.LOGS, Place.CONFIG, Place.EVENTS, Place.SERVER, Place.MODEL, Place.GPUS, Place.HELP})
+_SEARCHED = frozenset(
+    {Place.LOGS, Place.CONFIG, Place.EVENTS, Place.SERVER, Place.MODEL, Place.GPUS, Place.TRIALS, Place.HELP}
+)
+_DECIDING = frozenset({Place.OVERVIEW, Place.MODEL, Place.TRIALS})
 _LOG = frozenset({Place.LOGS})
-_BELOW = frozenset({Place.LOGS, Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS, Place.GPUS, Place.HELP})
+_BELOW = frozenset(
+    {Place.LOGS, Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS, Place.GPUS, Place.TRIALS, Place.HELP}
+)
 
 ACTIONS: tuple[Action, ...] = (
     Action("move", ("up", "down"), "move", "move up and down", Group.MOVE, _EVERYWHERE,
@@ -206,6 +253,27 @@ ACTIONS: tuple[Action, ...] = (
     Action("wrap", ("w",), "wrap", "wrap long lines, or move them by the arrow keys", Group.LOG, _LOG, footer=6),
     Action("save_log", ("ctrl+s",), "save", "write what is shown to a file", Group.LOG, _LOG, footer=7,
            shown_keys="^S"),
+    Action("edit_batching", ("e",), "edit", "edit batching, queue and instances; nothing is sent without a preview",
+           Group.CHANGE, _WITH_MODEL, footer=2, enabled=_may_edit),
+    Action("edit_config", ("E",), "edit config", "edit the whole configuration as text", Group.CHANGE, _WITH_MODEL,
+           enabled=_may_edit),
+    Action("unload", ("u",), "unload", "unload the model, or take a version of it out", Group.CHANGE, _STEERING,
+           footer=5, enabled=_may_unload),
+    Action("load", ("o",), "load", "load the model; what is loaded is reloaded where its files are newer",
+           Group.CHANGE, _STEERING, footer=6, enabled=_may_load_model),
+    Action("versions", ("v",), "versions", "choose the versions that are served", Group.CHANGE, _STEERING,
+           footer=6, enabled=_may_edit),
+    Action("undo", ("z",), "undo", "take the last change back", Group.CHANGE, _DECIDING, footer=7, enabled=_may_undo),
+    Action("save_config", ("w",), "save", "write the running configuration into config.pbtxt", Group.CHANGE,
+           _WITH_MODEL, footer=7, enabled=_may_save),
+    Action("view_trials", ("t",), "trials", "trials: before and after, what would take them back", Group.CHANGE,
+           _EVERYWHERE, opens=Place.TRIALS, on_top=True),
+    Action("keep_trial", ("K",), "keep", "keep the change that is on trial", Group.CHANGE, _DECIDING, footer=3,
+           enabled=_may_decide),
+    Action("take_back_trial", ("Z",), "take back", "take the change that is on trial back now", Group.CHANGE,
+           _DECIDING, footer=3, enabled=_may_decide),
+    Action("dismiss", ("backspace",), "dismiss", "take what failed off the screen", Group.CHANGE, _EVERYWHERE,
+           shown_keys="Bksp", enabled=_has_failures),
     Action("traffic", ("b",), "traffic", "start or stop our own traffic to the selected model", Group.TRAFFIC,
            _STEERING, footer=2, enabled=_may_load),
     Action("traffic_less", ("left_square_bracket",), "less", "half the traffic", Group.TRAFFIC, _STEERING,

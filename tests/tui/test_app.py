@@ -18,6 +18,7 @@ from tritop.operation import OperationState, OperationStatus, ReadNow, SetInterv
 from tritop.settings import Settings
 from tui.app import TritopApp
 from tui.keys import ACTIONS, Place
+from tui.model_actions import ModelActions
 from tui.present.filtering import Order
 from tui.screens.base import SnapshotScreen
 from tui.screens.logs import LogScreen
@@ -62,7 +63,7 @@ def place_of(app: TritopApp) -> Place | None:
 
 
 def test_every_action_has_a_method_or_a_screen() -> None:
-    owners = (TritopApp, OverviewScreen, ModelScreen, TextScreen, LogScreen)
+    owners = (TritopApp, ModelActions, OverviewScreen, ModelScreen, TextScreen, LogScreen)
     for action in ACTIONS:
         known = any(hasattr(owner, f"do_{action.name}") for owner in owners)
         assert action.by_widget or action.opens is not None or known, action.name

@@ -21,7 +21,7 @@ NOT_SET = "(not set)"
 
 
 def headline(preview: Preview, look: Look) -> Line:
-    """The class of a change, how long it takes and what memory it needs."""
+    """The class of a change and how long it takes."""
     if preview.obstacle:
         return ((f"{look.glyphs.failed} will not be sent", "error"),)
     spans: list[tuple[str, str]] = [(str(preview.change), "dim" if preview.change is ChangeClass.NOTHING else "title")]
@@ -30,11 +30,6 @@ def headline(preview: Preview, look: Look) -> Line:
         spans += [gap, (f"about {duration_s(preview.expected_s)}", "")]
     elif preview.change in (ChangeClass.FULL_RELOAD, ChangeClass.LOAD):
         spans += [gap, ("how long is not known", "dim")]
-    needed, free = preview.memory_needed_bytes, preview.memory_free_bytes
-    if preview.change is ChangeClass.FULL_RELOAD and (needed is not None or free is not None):
-        short = needed is not None and free is not None and needed > free
-        text = f"two copies: {bytes_iec(needed)} more, {bytes_iec(free)} free"
-        spans += [gap, (text, "error" if short else "")]
     return tuple(spans)
 
 
@@ -55,11 +50,23 @@ def preview_lines(preview: Preview, width: int, look: Look) -> list[Line]:
         if text:
             lines += bullet(label, LABEL, look.clean(text, 1000), width, tone)
     lines += diff_lines(preview.diff, width, look)
+    lines += _memory_lines(preview, width)
     if preview.resets:
         lines += bullet("starts again", LABEL, look.clean(", ".join(preview.resets), 400), width, "dim")
     if preview.dependents:
         lines += bullet("called by", LABEL, look.clean(", ".join(preview.dependents), 400), width, "dim")
     return lines
+
+
+def _memory_lines(preview: Preview, width: int) -> list[Line]:
+    """What the second copy of a full reload takes against what is free."""
+    needed, free = preview.memory_needed_bytes, preview.memory_free_bytes
+    if preview.change is not ChangeClass.FULL_RELOAD or preview.obstacle:
+        return []
+    copy = "of unknown size" if needed is None else f"of {bytes_iec(needed)}"
+    room = "" if free is None else f", {bytes_iec(free)} free"
+    short = needed is not None and free is not None and needed > free
+    return bullet("memory", LABEL, f"a second copy {copy} until the swap{room}", width, "error" if short else "dim")
 
 
 def diff_lines(diff: tuple[FieldChange, ...], width: int, look: Look) -> list[Line]:

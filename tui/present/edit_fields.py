@@ -13,7 +13,10 @@ from tritop.model import ModelConfig, Scheduling
 from tritop.units import parse_numbers, parse_us
 from tui.present.look import Look
 
-__all__ = ["Draft", "EditField", "FieldKind", "draft_of", "exact_us", "fields_of", "locked_reason", "values_of"]
+__all__ = [
+    "BATCHING", "OFF", "ON", "Draft", "EditField", "FieldKind", "draft_of", "exact_us", "fields_of", "locked_reason",
+    "values_of",
+]  # fmt: skip
 
 T = TypeVar("T")
 Values = Mapping[str, str]
@@ -213,8 +216,8 @@ def exact_us(us: int) -> str:
     return f"{us}us"
 
 
-def locked_reason(field: EditField, config: ModelConfig, values: Values) -> str:
-    """Why a field can hold nothing else now, "" where it can."""
+def locked_reason(field: EditField, config: ModelConfig) -> str:
+    """Why a field of this model can hold nothing else, "" where it can."""
     if field is BATCHING or field.of_batching:
         if config.scheduling is Scheduling.SEQUENCE_BATCHING:
             return "the model batches sequences: E edits that"
@@ -224,8 +227,6 @@ def locked_reason(field: EditField, config: ModelConfig, values: Values) -> str:
         return "a decoupled model cannot be cached"
     if field.key == "cache" and config.scheduling is Scheduling.SEQUENCE_BATCHING:
         return "a model that batches sequences cannot be cached"
-    if field.of_batching and values.get("batching") == OFF:
-        return "dynamic batching is off"
     return ""
 
 

@@ -83,12 +83,22 @@ def _asked_lines(question: Question, width: int, look: Look) -> list[Line]:
     return preview_lines(preview, width, look)
 
 
-def note_of(field: EditField, *, locked: str, error: str, before: str | None) -> tuple[str, str]:
-    """(text, tone) beside a field: what is wrong, why it is locked, what it was, or what may stand there."""
-    if error and not locked:
-        return error, "error"
+def note_of(field: EditField, *, locked: str, error: str, before: str | None, idle: bool) -> tuple[str, str]:
+    """(text, tone) beside a field.
+
+    Args:
+        field: which one.
+        locked: why it can hold nothing else.
+        error: what is wrong with what stands there.
+        before: what stood there, `None` where that is still so.
+        idle: it means nothing while dynamic batching is off.
+    """
     if locked:
         return locked, "dim"
+    if error:
+        return error, "error"
+    if idle:
+        return "not used: dynamic batching is off", "dim"
     if before is not None:
         return f"was {before}", "accent"
     return field.bounds, "dim"

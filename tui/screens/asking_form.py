@@ -31,7 +31,7 @@ class AskingForm(LiveDialog[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "apply", "apply", show=False, priority=True),
+        Binding("ctrl+s", "apply", "apply", show=False),
         Binding("escape", "leave", "back", show=False),
         Binding("pageup", "scroll_answer(-5)", show=False),
         Binding("pagedown", "scroll_answer(5)", show=False),
@@ -80,8 +80,14 @@ class AskingForm(LiveDialog[None]):
             go_on, self._when_answered = self._when_answered, None
             go_on(preview)
 
+    def take_typed(self) -> None:
+        """Read the fields: a key may come before the message that tells what was typed ahead of it."""
+
     def go_on(self, do: Callable[[Preview], None]) -> None:
         """Do something with the answer to what is typed now, as soon as it is there."""
+        if not self.is_current:  # typed ahead of the dialog that is open by now
+            return
+        self.take_typed()
         if self.wanted() is None:
             self.complain()
         elif self.question.preview is not None:

@@ -14,10 +14,12 @@ from tritop.model import ModelVersion, Server
 from tritop.operation import ReadNow, SetInterval
 from tui.desk import Desk
 from tui.keys import Place, Situation, action_named
+from tui.present.activity import activity_lines
 from tui.present.footer import footer_line
 from tui.present.header import Heading, header_lines, server_at
 from tui.present.interval import next_interval
 from tui.present.traffic import traffic_of
+from tui.screens.painting import set_display
 from tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -35,10 +37,13 @@ class SnapshotScreen(Screen[None]):
 
     header = getters.query_one("#header", Lines)
     footer = getters.query_one("#footer", Lines)
+    activity = getters.query_one("#activity", Lines)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
+        self.activity_height = 0
+        """Lines that are taken above the footer."""
 
     @property
     def tritop(self) -> TritopApp:
@@ -53,6 +58,7 @@ class SnapshotScreen(Screen[None]):
         ascii = self.desk.settings.ascii
         yield Lines(id="header", ascii=ascii)
         yield from self.compose_body()
+        yield Lines(id="activity", ascii=ascii)
         yield Lines(id="footer", ascii=ascii)
         yield from self.compose_over()
 
@@ -76,6 +82,7 @@ class SnapshotScreen(Screen[None]):
         if not self.is_current or not self.is_mounted or self.size.width == 0:
             return
         self.show_header()
+        self.show_activity()
         self.show_body()
         self.show_footer()
 
@@ -96,6 +103,14 @@ class SnapshotScreen(Screen[None]):
         lines = header_lines(desk.shown, heading, self.size.width, desk.look)
         self.header.show(lines[: self.header_height()])
 
+    def show_activity(self) -> None:
+        """Paint what goes on and what failed, above the footer."""
+        desk = self.desk
+        lines = activity_lines(desk.latest, desk.dismissed, self.size.width, desk.look)
+        self.activity_height = min(len(lines), max(0, (self.size.height - 8) // 4))
+        set_display(self.activity, self.activity_height > 0)
+        self.activity.show(lines[: self.activity_height])
+
     def show_footer(self) -> None:
         """Paint the keys that are valid now."""
         self.footer.display = self.size.height >= 8
@@ -111,7 +126,7 @@ class SnapshotScreen(Screen[None]):
         self.call_after_refresh(self.show)
 
     @on(events.Click, "#header")
-    def _header_clicked(self, event: events.Click) -> None:
+    def _server_line_clicked(self, event: events.Click) -> None:
         """Show the page of the server whose line it was."""
         server, (shown, _) = server_at(self.desk.shown, event.y), self.desk.subject()
         if server is not None and server is not shown:

@@ -15,7 +15,7 @@ from tritop.model import ModelConfig, ModelVersion, Server
 from tritop.operation import EditConfig, PreviewEdit
 from tui.desk import Desk
 from tui.present.change import command_of, config_in
-from tui.present.edit_fields import Draft, draft_of, fields_of, locked_reason, values_of
+from tui.present.edit_fields import BATCHING, OFF, ON, Draft, draft_of, fields_of, locked_reason, values_of
 from tui.present.edit_page import answer_lines, heading_lines, hint_lines, key_line, note_of
 from tui.screens.asking_form import AskingForm
 from tui.screens.dialogs import ChoiceDialog
@@ -45,11 +45,12 @@ class EditBatchingScreen(AskingForm):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+t", "trial", "trial", show=False, priority=True),
-        Binding("ctrl+o", "copy", "copy", show=False, priority=True),
-        Binding("ctrl+r", "revert", "revert", show=False, priority=True),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
+        Binding("ctrl+t", "trial", "trial", show=False),
+        Binding("ctrl+o", "copy", "copy", show=False),
+        Binding("ctrl+r", "revert", "revert", show=False),
+        # With priority the App moves the focus itself, before it hands on what was typed after these keys.
+        Binding("tab,down", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab,up", "app.focus_previous", show=False, priority=True),
         Binding("enter", "apply", show=False),
     ]
     DEFAULT_CSS = """
@@ -114,9 +115,17 @@ class EditBatchingScreen(AskingForm):
     @on(Choice.Changed)
     def _changed(self, event: Input.Changed | Choice.Changed) -> None:
         event.stop()
+        self.take_typed()
+
+    def take_typed(self) -> None:
+        """Make the edit of what stands in the fields."""
         values = self._values()
         if values == self._typed_values:
             return
+        changed = [self._fields[key] for key, value in values.items() if value != self._typed_values[key]]
+        if values["batching"] == OFF and BATCHING not in changed and any(field.of_batching for field in changed):
+            values["batching"] = ON  # whoever sets a delay wants batching
+            self.query_one("#row-batching", FormRow).hold(ON)
         self._typed_values = values
         self._draft = draft_of(self._config, values, self.look)
         self._show_notes()
@@ -171,11 +180,13 @@ class EditBatchingScreen(AskingForm):
         values = self._values()
         for row in self.query(FormRow):
             field = self._fields[row.key]
-            locked = locked_reason(field, self._config, values)
+            locked = locked_reason(field, self._config)
             row.set_locked(bool(locked))
             changed = values[row.key].strip() != self._before[row.key]
             error = self._draft.errors.get(row.key, "")
-            row.say(*note_of(field, locked=locked, error=error, before=self._before[row.key] if changed else None))
+            before = self._before[row.key] if changed else None
+            idle = field.of_batching and values["batching"] == OFF
+            row.say(*note_of(field, locked=locked, error=error, before=before, idle=idle))
 
     def _show_hint(self) -> None:
         row = row_of(self.focused)

@@ -35,7 +35,7 @@ class EditTextScreen(AskingForm):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+o", "copy", "copy", show=False, priority=True),
+        Binding("ctrl+o", "copy", "copy", show=False),
         Binding("f2", "go_to_problem", "problem", show=False),
     ]
     DEFAULT_CSS = """

@@ -86,7 +86,7 @@ class OverviewScreen(SnapshotScreen):
         problems = problem_lines(snapshot, desk.look, min(PROBLEMS_MOST, self.size.height // 8), sick)
         self.problems.display = bool(problems)
         self.problems.show(problems)
-        self._show_lower(len(problems))
+        self._show_lower(len(problems) + self.activity_height)
 
     def _show_rows(self) -> None:
         """Draw the rows in view and a screenful above and below, so that scrolling finds them there."""

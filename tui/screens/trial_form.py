@@ -31,9 +31,10 @@ class TrialForm(LiveDialog[TrialTerms | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "back", show=False),
-        Binding("ctrl+s,ctrl+t", "go_on", "go on", show=False, priority=True),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
+        Binding("ctrl+s,ctrl+t", "go_on", "go on", show=False),
+        # With priority the App moves the focus itself, before it hands on what was typed after these keys.
+        Binding("tab,down", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab,up", "app.focus_previous", show=False, priority=True),
     ]
     DEFAULT_CSS = """
     TrialForm {

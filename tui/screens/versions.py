@@ -42,8 +42,9 @@ class VersionsScreen(AskingForm):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
+        # With priority the App moves the focus itself, before it hands on what was typed after these keys.
+        Binding("tab,down", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab,up", "app.focus_previous", show=False, priority=True),
         Binding("enter", "apply", show=False),
     ]
     DEFAULT_CSS = """
@@ -97,6 +98,10 @@ class VersionsScreen(AskingForm):
     @on(Choice.Changed)
     def _changed(self, event: Input.Changed | Choice.Changed) -> None:
         event.stop()
+        self.take_typed()
+
+    def take_typed(self) -> None:
+        """Ask again where something else stands in the fields."""
         if self._values() != self._typed_values:
             self._typed_values = self._values()
             self.typed()
