@@ -58,7 +58,9 @@ def _spark_block(value: float | None, top: float, ramp: str) -> str:
     if value <= 0:
         return ramp[0]
     steps = len(ramp) - 1
-    return ramp[min(steps, math.ceil(value / top * steps))] if top > 0 and math.isfinite(value) else ramp[steps]
+    return (
+        ramp[min(steps, math.ceil(min(1.0, value / top) * steps))] if top > 0 and math.isfinite(value) else ramp[steps]
+    )
 
 
 def bar(ratio: float | None, width: int, *, ascii: bool = False) -> str:
@@ -128,5 +130,5 @@ def _levels(values: Sequence[float | None], top_level: int, maximum: float | Non
         elif top <= 0 or math.isinf(value):
             levels.append(top_level)
         else:
-            levels.append(max(1, min(top_level, round(value / top * top_level))))
+            levels.append(max(1, min(top_level, round(min(1.0, value / top) * top_level))))
     return levels
