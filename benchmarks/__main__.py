@@ -19,6 +19,7 @@ NAMES = (
     "live_edit",
     "perturbation",
     "overhead",
+    "gpus",
 )
 
 

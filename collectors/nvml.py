@@ -26,8 +26,8 @@ ANSWER_S = 2.0
 """A read waits this long; NVML's first answer takes seconds where the driver must be loaded first."""
 SILENCE_S = 5.0
 """NVML that has not answered for this long hangs."""
-ABSENT_PERIOD_S = 30.0
-"""A host without a driver is asked again this often."""
+ABSENT_PERIOD_S = 300.0
+"""A host without a driver is asked again this often, since each time starts a process; `ReadNow` asks at once."""
 MIN_BACK_OFF_S = 1.0
 MAX_BACK_OFF_S = 30.0
 STEADY_S = 60.0

@@ -465,7 +465,7 @@ NUMBER(nvmlDeviceGetComputeInstanceId, "compute_instance")
 
 /* ---- events ------------------------------------------------------------------------------- */
 
-enum { XID_EVENT = 8, POLL_MS = 10 };
+enum { XID_EVENT = 8, POLL_MS = 50 };
 
 typedef struct {
     Device *devices[MAX_DEVICES];

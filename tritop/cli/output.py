@@ -271,6 +271,15 @@ def _gpu(gpu: Gpu) -> Json:
         "power_limit_w": _finite(gpu.power_limit_w),
         "temperature_c": _finite(gpu.temperature_c),
         "sm_clock_mhz": gpu.sm_clock_mhz,
+        "memory_utilization_ratio": _finite(gpu.memory_utilization_ratio),
+        "reserved_bytes": gpu.reserved_bytes,
+        "energy_j": _finite(gpu.energy_j),
+        "memory_clock_mhz": gpu.memory_clock_mhz,
+        "performance_state": gpu.performance_state,
+        "ecc_corrected": gpu.ecc_corrected,
+        "ecc_uncorrected": gpu.ecc_uncorrected,
+        "mig": gpu.mig,
+        "xids": [{"at": iso8601(xid.at), "code": xid.code} for xid in gpu.xids],
         "throttle_reasons": list(gpu.throttle_reasons),
         "processes": [
             {
@@ -279,6 +288,8 @@ def _gpu(gpu: Gpu) -> Json:
                 "used_bytes": process.used_bytes,
                 "server": process.server,
                 "container": process.container,
+                "user": process.user or None,
+                "kind": process.kind or None,
             }
             for process in gpu.processes
         ],
