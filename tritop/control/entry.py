@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from tritop.change import FieldChange
 from tritop.model import Event, EventKind
 
+NOTICED = "noticed"
+"""`Entry.action` of what tritop did not do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Author:
@@ -39,7 +42,7 @@ class Entry:
     model: str = ""
     version: str = ""
     author: Author | None = None
-    """`None` for what was only noticed."""
+    """Who did it or, where the action is `NOTICED`, noticed it."""
     action: str = ""
     """What was done, such as "edit", "load", "unload", "versions"; see `undo`."""
     text: str = ""
@@ -57,6 +60,11 @@ class Entry:
     refers_to: str = ""
     """Id of the entry that this one ends or takes back."""
 
+    @property
+    def who(self) -> str:
+        """user@host of who did it, "" for what was only noticed."""
+        return str(self.author) if self.author and self.action != NOTICED else ""
+
     def event(self) -> Event:
         """The part of it that the screen shows."""
         return Event(
@@ -65,7 +73,7 @@ class Entry:
             server=self.server,
             model=self.model,
             version=self.version,
-            who=str(self.author) if self.author else "",
+            who=self.who,
             text=self.text,
             id=self.id,
             diff=self.diff,
@@ -80,8 +88,8 @@ def new_id(at: float) -> str:
     return f"{int(at * 1000):011x}-{secrets.token_hex(4)}"
 
 
-def noticed_entry(event: Event, endpoint: str) -> Entry:
-    """The entry of something that tritop noticed and did not do."""
+def noticed_entry(event: Event, endpoint: str, author: Author) -> Entry:
+    """The entry of something that a tritop noticed and did not do."""
     return Entry(
         id=event.id or new_id(event.at),
         at=event.at,
@@ -90,6 +98,8 @@ def noticed_entry(event: Event, endpoint: str) -> Entry:
         server=event.server,
         model=event.model,
         version=event.version,
+        author=author,
+        action=NOTICED,
         text=event.text,
     )
 

@@ -16,11 +16,11 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tritop.control.entry import Entry, from_line, to_line
+from tritop.control.entry import NOTICED, Entry, from_line, to_line
 from tritop.errors import OperationFailed
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -74,17 +74,7 @@ class Ledger:
         Raises:
             NotRecorded: as for `append`.
         """
-        with self._own_lock:
-            self._unwritten += entries
-            if not self._unwritten:
-                return
-            try:
-                with self._locked():
-                    while self._unwritten:
-                        self._write(self._unwritten[0])
-                        del self._unwritten[0]
-            except OSError as error:
-                raise self._not_recorded(error.strerror or str(error)) from error
+        self._append(tuple(entries), noticed=False)
 
     def append_or_forget(self, entry: Entry) -> None:
         """Write one entry, for something that is not done where it cannot be written.
@@ -99,20 +89,13 @@ class Ledger:
                 self._unwritten = [one for one in self._unwritten if one.id != entry.id]
             raise
 
-    def append_noticed(self, entries: Sequence[Entry]) -> None:
-        """Write what was noticed, unless another tritop on the same server noticed it as well.
+    def append_noticed(self, entries: Iterable[Entry]) -> None:
+        """Write what was noticed, unless another tritop on the same server noticed and wrote it as well.
 
         Raises:
             NotRecorded: as for `append`.
         """
-        known = {(one.kind, one.endpoint, one.model, one.version): one.at for one in self._newest()}
-        self.append_all(
-            [
-                one
-                for one in entries
-                if abs(one.at - known.get((one.kind, one.endpoint, one.model, one.version), 0.0)) > SAME_SIGHT_S
-            ]
-        )
+        self._append(tuple(entries), noticed=True)
 
     def entries(self) -> tuple[Entry, ...]:
         """Everything that is known, oldest first, with what could not be written at the end.
@@ -135,6 +118,23 @@ class Ledger:
         return len(self._unwritten)
 
     # -- writing --------------------------------------------------------------------------
+
+    def _append(self, entries: tuple[Entry, ...], *, noticed: bool) -> None:
+        with self._own_lock:
+            waiting = (*self._unwritten, *entries)
+            if not waiting:
+                return
+            try:
+                with self._locked():
+                    seen = self._newest() if noticed else []
+                    waiting = tuple(one for one in waiting if not _is_seen(one, seen))
+                    while waiting:
+                        self._write(waiting[0])
+                        waiting = waiting[1:]
+            except OSError as error:
+                raise self._not_recorded(error.strerror or str(error)) from error
+            finally:
+                self._unwritten = list(waiting)
 
     def _write(self, entry: Entry) -> None:
         """Append one line under the lock; a write that was cut short leaves nothing behind."""
@@ -251,6 +251,17 @@ def state_folder() -> Path:
 def with_note(outcome: str, failure: NotRecorded | None) -> str:
     """An outcome, with a sentence where it could not be recorded."""
     return f"{outcome.rstrip('.')}. {failure}" if failure else outcome
+
+
+def _is_seen(entry: Entry, others: Iterable[Entry]) -> bool:
+    """Whether another tritop wrote of the same thing that was noticed."""
+    return entry.action == NOTICED and any(
+        one.action == NOTICED
+        and one.author != entry.author
+        and (one.kind, one.endpoint, one.model, one.version) == (entry.kind, entry.endpoint, entry.model, entry.version)
+        and abs(one.at - entry.at) <= SAME_SIGHT_S
+        for one in others
+    )
 
 
 def _lines(path: Path) -> list[bytes]:

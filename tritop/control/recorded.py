@@ -61,6 +61,7 @@ class RecordedControl:
         ledger: where they are written.
         repositories: those of the server that are readable from here.
         clock: wall time [s].
+        happened: told every entry of this control, for the screen; on whatever thread wrote it.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class RecordedControl:
         *,
         repositories: Sequence[Path] = (),
         clock: Callable[[], float] = time.time,
+        happened: Callable[[Entry], None] = lambda entry: None,
     ) -> None:
         self.endpoint = endpoint
         self.ledger = ledger
         self._control = control
         self._repositories = tuple(repositories)
         self._clock = clock
+        self._happened = happened
 
     async def preview(self, operation: ModelOperation) -> Preview:
         """What an operation would do; changes nothing.
@@ -141,7 +144,7 @@ class RecordedControl:
                 text=entry.text or outcome.text,
                 diff=outcome.preview.diff,
                 pbtxt_before=outcome.preview.pbtxt_before,
-                pbtxt_after="" if outcome.preview.change is ChangeClass.UNLOAD else outcome.preview.pbtxt_after,
+                pbtxt_after=await self._pbtxt_after(outcome),
                 versions_before=outcome.versions_before,
                 versions_after=outcome.versions_after,
                 outcome=outcome.text,
@@ -150,6 +153,16 @@ class RecordedControl:
             )
         )
         return replace(outcome, text=with_note(outcome.text, failure))
+
+    async def _pbtxt_after(self, outcome: Outcome) -> str:
+        """The configuration that a change led to; only the server knows that of what it loads from its repository."""
+        preview = outcome.preview
+        if preview.change is ChangeClass.UNLOAD or preview.pbtxt_after:
+            return "" if preview.change is ChangeClass.UNLOAD else preview.pbtxt_after
+        try:
+            return (await self.see(preview.model)).running.pbtxt
+        except TritopError:
+            return ""  # The change is done all the same; an undo will ask before it touches the model.
 
     async def undo(self, operation: Undo, progress: Progress) -> Outcome:
         """Take back the last change that can be taken back. Open trials are the caller's to end first.
@@ -257,12 +270,22 @@ class RecordedControl:
             action=action,
         )
 
+    async def write_first(self, entry: Entry) -> None:
+        """Write an entry about something that is not done where it cannot be written.
+
+        Raises:
+            NotRecorded: it was not written.
+        """
+        await asyncio.shield(asyncio.to_thread(self.ledger.append_or_forget, entry))
+        self._happened(entry)
+
     async def write(self, entry: Entry) -> NotRecorded | None:
         """Write an entry; what kept it from being written is returned, for the outcome to say."""
         # A change that happened must be written down also where its task is being cancelled.
         return await asyncio.shield(asyncio.to_thread(self._write_now, entry))
 
     def _write_now(self, entry: Entry) -> NotRecorded | None:
+        self._happened(entry)
         try:
             self.ledger.append(entry)
         except NotRecorded as failure:

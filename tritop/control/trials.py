@@ -117,7 +117,7 @@ class Trials:
             trial_s=operation.trial_s,
             text=f"on trial for {operation.trial_s:g} s: " + "; ".join(str(change) for change in preview.diff),
         )
-        await asyncio.to_thread(control.ledger.append_or_forget, entry)
+        await control.write_first(entry)
         trial = self._adopt(Trial(entry, operation.rails, before), TrialState.APPLYING)
         try:
             outcome = await control.perform_unrecorded(replace(operation, trial_s=None), progress)

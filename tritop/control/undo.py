@@ -173,7 +173,7 @@ def _who(entry: Entry, entries: Sequence[Entry]) -> str:
         for other in entries
         if (other.endpoint, other.model) == (entry.endpoint, entry.model)
         and other.at > entry.at
-        and other.author is not None
+        and other.who
         and other.refers_to != entry.id
         and other.succeeded
     ]

@@ -9,7 +9,7 @@ from tritop.derive.catalogue import entry_state
 from tritop.derive.exposition import Exposition
 from tritop.derive.layout import Key
 from tritop.derive.statistics import EXECUTIONS, Statistics
-from tritop.model import Event, EventKind, Launch, ModelState, ServerState
+from tritop.model import ControlMode, Event, EventKind, Launch, ModelState, ServerState
 from tritop.reading import IndexEntry
 
 LOST_STATES = frozenset(
@@ -36,6 +36,7 @@ class Sight:
     exposition: Exposition | None = None
     statistics: Statistics | None = None
     launch: Launch | None = None
+    control_mode: ControlMode = ControlMode.UNKNOWN
     lost: bool = False
     """It was up, and has not been up again since."""
     restarted_at: float = 0.0
@@ -75,6 +76,10 @@ def notice(before: Sight, now: Sight, server: str, at: float, mono: float) -> No
     restarted_at = mono if restarted else before.restarted_at
     if restarted:
         events.append(Event(at, EventKind.SERVER_RESTARTED, server))
+    known = ControlMode.UNKNOWN not in (before.control_mode, now.control_mode)
+    if known and before.control_mode is not now.control_mode:
+        text = f"{before.control_mode} -> {now.control_mode}"
+        events.append(Event(at, EventKind.CONTROL_MODE, server, text=text))
     events.extend(_model_events(before, now, server, at, restarted))
     if now.statistics is not before.statistics and not restarted:
         events.extend(_reloads(before, now, server, at))

@@ -49,7 +49,7 @@ def next_server(before: ServerTrack | None, now: ServerRound, at: Round, traffic
         custom = next_custom(custom, view.exposition, metrics.period_s if metrics is not None else at.interval_s)
     server = _server(before, now, view, host, at)
     server = replace(server, models=_models(before, rows), custom=custom.samples)
-    sight = _sight(server, now, view)
+    sight = _sight(server, now, view, before.sight)
     noticed = notice(before.sight, sight, now.name, at.at, at.mono)
     sight = replace(sight, lost=noticed.lost, restarted_at=noticed.restarted_at)
     return ServerTrack(server, view, gpus, noticed.events, custom, keys, rows, sight)
@@ -81,7 +81,7 @@ def _server(before: ServerTrack, now: ServerRound, view: View, host: HostGauges,
     )
 
 
-def _sight(server: Server, now: ServerRound, view: View) -> Sight:
+def _sight(server: Server, now: ServerRound, view: View, before: Sight) -> Sight:
     api = source_of(now, API, ApiReading)
     return Sight(
         state=server.state,
@@ -90,6 +90,8 @@ def _sight(server: Server, now: ServerRound, view: View) -> Sight:
         exposition=view.exposition,
         statistics=view.statistics,
         launch=view.launch,
+        # A server that restarts is asked for its mode again; until it has answered the old one stands.
+        control_mode=before.control_mode if server.control_mode is ControlMode.UNKNOWN else server.control_mode,
     )
 
 

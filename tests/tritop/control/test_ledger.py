@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
+import json
 import multiprocessing
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +24,13 @@ from hypothesis import strategies as st
 
 from tests.processes import wait_until
 from tritop.change import FieldChange
+from tritop.cli.run import run
 from tritop.control.author import is_running, this_author
 from tritop.control.entry import Author, Entry, from_line, new_id, noticed_entry, to_line
 from tritop.control.ledger import Ledger, NotRecorded, Tail, with_note
+from tritop.control.noticed import NoticedEvents
 from tritop.control.undo import last_undoable, open_trials
-from tritop.model import Event, EventKind
+from tritop.model import Event, EventKind, Server, Snapshot
 
 ENDPOINT = "127.0.0.1:8001"
 
@@ -263,17 +269,42 @@ def test_a_tritop_that_is_stopped_while_it_holds_the_lock_stops_no_other(tmp_pat
 
 def test_two_tritops_that_notice_the_same_thing_record_it_once(tmp_path: Path) -> None:
     seen = Event(5000.0, EventKind.MODEL_RELOADED, "box", "matrix", "1")
-    here, there = Ledger(tmp_path), Ledger(tmp_path)
-    here.append_noticed([noticed_entry(seen, ENDPOINT)])
-    there.append_noticed([noticed_entry(replace(seen, at=5000.7), ENDPOINT)])
-    there.append_noticed([noticed_entry(replace(seen, at=5000.7), "other:8001")])
-    there.append_noticed([noticed_entry(replace(seen, at=5060.0), ENDPOINT)])
-    assert [(one.at, one.endpoint) for one in here.entries()] == [
+    ledger, me = Ledger(tmp_path), this_author()
+    other = replace(me, pid=me.pid + 1)
+    ledger.append_noticed([noticed_entry(seen, ENDPOINT, me)])
+    ledger.append_noticed([noticed_entry(replace(seen, at=5000.7), ENDPOINT, other)])
+    ledger.append_noticed([noticed_entry(replace(seen, at=5000.7), "other:8001", other)])
+    ledger.append_noticed([noticed_entry(replace(seen, at=5004.0), ENDPOINT, me)])
+    ledger.append_noticed([noticed_entry(replace(seen, at=5060.0), ENDPOINT, other)])
+    assert [(one.at, one.endpoint) for one in ledger.entries()] == [
         (5000.0, ENDPOINT),
         (5000.7, "other:8001"),
+        (5004.0, ENDPOINT),
         (5060.0, ENDPOINT),
     ]
-    assert here.entries()[0].event().who == ""
+    assert ledger.entries()[0].event().who == ""
+
+
+def event_snapshot(*events: Event) -> Snapshot:
+    return Snapshot(0, 0.0, 0.0, 1.0, (Server("box", ENDPOINT),), events=events)
+
+
+def test_what_snapshots_notice_is_written_once(tmp_path: Path) -> None:
+    first = Event(1.0, EventKind.SERVER_LOST, "box", text="\x1b[31mgone")
+    second = Event(2.0, EventKind.SERVER_BACK, "box")
+    done = Event(3.0, EventKind.OPERATION, "box", who="ada@here")
+    elsewhere = Event(4.0, EventKind.SERVER_LOST, "not watched")
+
+    async def run() -> None:
+        noticed = NoticedEvents(Ledger(tmp_path))
+        noticed.observe(event_snapshot(first))
+        noticed.observe(event_snapshot(first))
+        noticed.observe(event_snapshot(first, second, done, elsewhere))
+        noticed.observe(event_snapshot(second, done, elsewhere))
+        await noticed.close()
+
+    asyncio.run(run())
+    assert [(one.at, one.text) for one in Ledger(tmp_path).entries()] == [(1.0, "\x1b[31mgone"), (2.0, "")]
 
 
 def test_a_tail_gives_every_entry_once_also_over_a_rotation(tmp_path: Path) -> None:
@@ -313,3 +344,48 @@ def test_who_wrote_an_entry_can_be_told_alive_from_dead() -> None:
     child.kill()
     wait_until(lambda: is_running(author) is False, "a killed author, not yet waited for, counts as dead")
     child.communicate()
+
+
+def test_the_verb_lists_what_is_asked_for_and_no_control_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    now = time.time()
+    ledger = Ledger()
+    assert ledger.folder == tmp_path / "tritop"
+    ledger.append(entry(1, at=now - 7200.0, model="old"))
+    ledger.append(entry(2, at=now - 60.0, model="evil\x1b[2J\n", outcome="two\nlines", server="box"))
+    ledger.append(entry(3, at=now - 30.0, endpoint="other:8001", succeeded=False))
+    assert run(["events", "--since", "1h", "--server", ENDPOINT]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "evil" in line
+    assert "\x1b" not in line
+    assert str(this_author()) in line
+    assert run(["events", "--json", "--model", "matrix"]) == 0
+    (document,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (document["endpoint"], document["succeeded"], document["config_after"]) == (
+        "other:8001",
+        False,
+        "max_batch_size: 4",
+    )
+    assert run(["events", "--since", "yesterday"]) == 2
+    assert "--since" in capsys.readouterr().err
+    assert run(["events", "--model", "none"]) == 0
+    assert "no such event" in capsys.readouterr().err
+
+
+def test_following_shows_what_another_tritop_adds(tmp_path: Path) -> None:
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "tritop", "events", "--follow", "--json"]
+    ledger = Ledger(tmp_path / "tritop")
+    ledger.append(entry(1))
+    follower = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+    try:
+        assert follower.stdout is not None
+        assert json.loads(follower.stdout.readline())["id"] == ledger.entries()[0].id
+        ledger.append(entry(2))
+        assert json.loads(follower.stdout.readline())["id"] == ledger.entries()[1].id
+    finally:
+        follower.terminate()
+        follower.communicate()
+    assert follower.returncode == 128 + signal.SIGTERM

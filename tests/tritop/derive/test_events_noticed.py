@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.tritop.derive.readings import FAULT, SERVER, Exposition, api, make_round, run, source, statistics
 from tritop.derive import Derivation, Round, derive
 from tritop.derive.derivation import MAX_EVENTS
-from tritop.model import Event, EventKind
+from tritop.model import ControlMode, Event, EventKind
 from tritop.reading import IndexEntry
 
 
@@ -123,3 +123,11 @@ def test_events_of_the_session_come_first_and_the_list_is_bounded() -> None:
     derivation = derive(derivation, make_round(3.0, events=many))
     assert len(derivation.snapshot.events) == MAX_EVENTS
     assert derivation.snapshot.events[-1] is many[-1]
+
+
+def test_another_control_mode_is_told_also_over_a_restart() -> None:
+    modes = [ControlMode.UNKNOWN, ControlMode.EXPLICIT, ControlMode.UNKNOWN, ControlMode.NONE_OR_POLL]
+    rounds = [make_round(float(at), source("api", api(float(at), control_mode=mode))) for at, mode in enumerate(modes)]
+    found = run(*rounds, make_round(4.0, source("api", api(4.0, control_mode=ControlMode.NONE_OR_POLL))))
+    told = [(event.kind, event.text) for event in found.snapshot.events]
+    assert told == [(EventKind.CONTROL_MODE, "explicit -> none or poll")]

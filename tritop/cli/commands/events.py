@@ -84,7 +84,7 @@ def _json_line(entry: Entry) -> str:
             "endpoint": entry.endpoint,
             "model": entry.model,
             "version": entry.version,
-            "who": str(author) if author else None,
+            "who": entry.who or None,
             "pid": author.pid if author else None,
             "action": entry.action,
             "text": entry.text,
@@ -107,8 +107,7 @@ def _text(entry: Entry) -> str:
     when = datetime.fromtimestamp(entry.at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     model = f"{entry.model} {entry.version}".strip()
     kind = f"{entry.kind} failed" if entry.succeeded is False else str(entry.kind)
-    who = str(entry.author) if entry.author else ""
-    words = (when, entry.server or entry.endpoint, kind, model, who, entry.outcome or entry.text)
+    words = (when, entry.server or entry.endpoint, kind, model, entry.who, entry.outcome or entry.text)
     return "  ".join(printable(word) for word in words if word)
 
 

@@ -1,0 +1,144 @@
+"""Every kind of change on a real Triton, recorded and taken back; several tritops share the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.triton_calls import config_of, infer_tiny, load
+from tests.running_triton import RunningTriton, TritonFactory
+from tritop.change import ConfigEdit, VersionChoice
+from tritop.control.author import this_author
+from tritop.control.control import Control
+from tritop.control.edit import apply_edit
+from tritop.control.ledger import Ledger
+from tritop.control.noticed import NoticedEvents
+from tritop.control.recorded import RecordedControl
+from tritop.errors import OperationFailed
+from tritop.live import LiveSession
+from tritop.model import EventKind, Snapshot
+from tritop.operation import EditConfig, LoadModel, ModelChange, SetVersions, Undo, UnloadModel
+
+pytestmark = pytest.mark.triton
+
+ME = this_author()
+
+
+def said(text: str) -> None:
+    """Progress of an operation."""
+    assert text
+
+
+@asynccontextmanager
+async def recorded(triton: RunningTriton, ledger: Ledger) -> AsyncIterator[RecordedControl]:
+    control = RecordedControl(triton.endpoint, Control(triton.endpoint), ledger)
+    try:
+        yield control
+    finally:
+        await control.aclose()
+
+
+def test_every_kind_of_change_is_taken_back(make_triton_server: TritonFactory, tmp_path: Path) -> None:
+    triton = make_triton_server()
+    ledger = Ledger(tmp_path)
+    name = triton.endpoint.name
+
+    async def run() -> None:
+        async with recorded(triton, ledger) as control:
+
+            async def there_and_back(change: ModelChange) -> None:
+                before = (await control.see(change.model)).running
+                outcome = await control.perform(change, said)
+                assert outcome.changed
+                assert (await control.see(change.model)).running != before
+                await control.undo(Undo(name), said)
+                assert (await control.see(change.model)).running == before
+
+            await there_and_back(EditConfig(name, "matrix", ConfigEdit(batching=True, max_queue_delay_us=300)))
+            await there_and_back(EditConfig(name, "tiny", ConfigEdit(instance_count=2)))
+            await there_and_back(SetVersions(name, "matrix", VersionChoice(specific=(2,))))
+            await there_and_back(UnloadModel(name, "matrix", version="1"))
+            await there_and_back(UnloadModel(name, "tiny"))
+            await control.perform(UnloadModel(name, "tiny"), said)
+            await there_and_back(LoadModel(name, "tiny"))
+            await control.undo(Undo(name, "tiny"), said)
+            await infer_tiny(triton.endpoint, 1)
+            with pytest.raises(OperationFailed, match="no change"):
+                await control.undo(Undo(name), said)
+
+    triton.run(run())
+    entries = ledger.entries()
+    assert all(entry.succeeded and entry.duration_s is not None for entry in entries)
+    assert [entry.kind for entry in entries].count(EventKind.UNDONE) == 7
+
+
+def test_what_another_client_did_is_named_and_kept(make_triton_server: TritonFactory, tmp_path: Path) -> None:
+    triton = make_triton_server()
+    name = triton.endpoint.name
+
+    async def run() -> None:
+        async with recorded(triton, Ledger(tmp_path)) as control:
+            await control.perform(EditConfig(name, "tiny", ConfigEdit(batching=True, max_queue_delay_us=300)), said)
+            running = await config_of(triton.endpoint, "tiny")
+            await load(triton.endpoint, "tiny", apply_edit(running, ConfigEdit(max_queue_delay_us=900)))
+            theirs = await config_of(triton.endpoint, "tiny")
+            with pytest.raises(OperationFailed, match="somebody changed tiny since"):
+                await control.undo(Undo(name), said)
+            assert await config_of(triton.endpoint, "tiny") == theirs
+
+        # The same again by another tritop: then it is named.
+        async with recorded(triton, Ledger(tmp_path)) as other:
+            await other.perform(EditConfig(name, "tiny", ConfigEdit(max_queue_delay_us=1200)), said)
+            await other.undo(Undo(name, "tiny"), said)
+            assert await config_of(triton.endpoint, "tiny") == theirs
+
+    triton.run(run())
+
+
+def test_two_tritops_write_what_both_notice_once(make_triton_server: TritonFactory, tmp_path: Path) -> None:
+    triton = make_triton_server()
+
+    async def run() -> None:
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+        desks = [NoticedEvents(Ledger(tmp_path), author) for author in (ME, replace(ME, pid=ME.pid + 1))]
+        newest: dict[int, Snapshot] = {}
+
+        def deliver_to(number: int) -> Callable[[Snapshot], None]:
+            def take(snapshot: Snapshot) -> None:
+                desks[number].observe(snapshot)
+                newest[number] = snapshot
+                changed.set()
+
+            def deliver(snapshot: Snapshot) -> None:
+                loop.call_soon_threadsafe(take, snapshot)
+
+            return deliver
+
+        async def until(condition: Callable[[Snapshot], bool]) -> None:
+            async with asyncio.timeout(60):
+                while len(newest) < 2 or not all(condition(snapshot) for snapshot in newest.values()):
+                    changed.clear()
+                    await changed.wait()
+
+        sessions = [LiveSession([triton.endpoint], interval_s=0.25) for _ in desks]
+        for number, session in enumerate(sessions):
+            session.start(deliver_to(number))
+        try:
+            await until(lambda snapshot: bool(snapshot.servers[0].models))
+            control = Control(triton.endpoint)
+            await control.perform(UnloadModel(triton.endpoint.name, "pair"), said)
+            await control.aclose()
+            await until(lambda snapshot: any(one.model == "pair" for one in snapshot.events))
+        finally:
+            await asyncio.gather(*(asyncio.to_thread(session.stop) for session in sessions))
+            for desk in desks:
+                await desk.close()
+
+    triton.run(run())
+    gone = [one for one in Ledger(tmp_path).entries() if (one.kind, one.model) == (EventKind.MODEL_UNLOADED, "pair")]
+    assert [one.who for one in gone] == [""]
