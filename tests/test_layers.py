@@ -65,6 +65,8 @@ def test_headless_reading_never_loads_a_screen(closed_port: int) -> None:
     assert code == 3
     assert loaded(names, "grpc"), "it must have tried to read, or this shows nothing"
     assert loaded(names, "textual", "rich", "tui", "numpy", "docker", "pynvml", "shtab") == []
+    assert "prometheus_client.parser" in names
+    assert [name for name in ("prometheus_client.registry", "http.server", "wsgiref") if name in names] == []
 
 
 def test_the_screen_never_loads_a_source() -> None:
