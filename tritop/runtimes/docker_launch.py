@@ -48,6 +48,7 @@ def launch_of(state: Supervision, sight: Sight) -> Launch:
         log_tail=tuple(sight.log_tail),
         command=sight.command,
         pid=sight.pid,
+        container_id=state.container_id,
     )
 
 
