@@ -45,7 +45,9 @@ def compact(data: str) -> str:
             writing.switch(token[0], token[1])
         end = token.end()
     writing.text(data[end:])
-    return writing.finish()
+    compacted = writing.finish()
+    # Very few writes are best as they are.
+    return compacted if len(compacted) < len(data) else data
 
 
 class _Writing:

@@ -303,6 +303,7 @@ def is_well(symptoms: Symptoms) -> bool:
         not symptoms.pending
         and not symptoms.reason
         and not rates.failures_per_s
+        and not rates.failures_by_reason
         and symptoms.state is not ModelState.FAILED
         and (rates.queue_us is None or rates.queue_us < MIN_WAIT_US)
         and (rates.compute_input_us is None or rates.compute_input_us < MIN_WAIT_US)

@@ -47,6 +47,7 @@ class Setup:
         """Undo `asdict` and JSON."""
         endpoint = dict(message["endpoint"])
         endpoint["tls"] = Tls(**endpoint["tls"]) if endpoint["tls"] else None
+        endpoint["repositories"] = tuple(endpoint["repositories"])
         endpoint["headers"] = tuple((name, value) for name, value in endpoint["headers"])
         shapes = tuple((name, tuple(dims)) for name, dims in message["shapes"])
         return cls(**{**message, "endpoint": Endpoint(**endpoint), "shapes": shapes})
