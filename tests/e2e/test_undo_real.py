@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,20 +14,15 @@ import pytest
 from tests.e2e.triton_calls import config_of, infer_tiny, load
 from tests.running_triton import RunningTriton, TritonFactory
 from tritop.change import ConfigEdit, VersionChoice
-from tritop.control.author import this_author
 from tritop.control.control import Control
 from tritop.control.edit import apply_edit
 from tritop.control.ledger import Ledger
-from tritop.control.noticed import NoticedEvents
 from tritop.control.recorded import RecordedControl
 from tritop.errors import OperationFailed
-from tritop.live import LiveSession
-from tritop.model import EventKind, Snapshot
+from tritop.model import EventKind
 from tritop.operation import EditConfig, LoadModel, ModelChange, SetVersions, Undo, UnloadModel
 
 pytestmark = pytest.mark.triton
-
-ME = this_author()
 
 
 def said(text: str) -> None:
@@ -100,45 +96,53 @@ def test_what_another_client_did_is_named_and_kept(make_triton_server: TritonFac
     triton.run(run())
 
 
+_A_TRITOP = """
+import sys, threading
+from tritop.endpoint import Endpoint
+from tritop.live import LiveSession
+
+seen, done, after = threading.Event(), threading.Event(), []
+
+def deliver(snapshot):
+    if snapshot.servers[0].models:
+        seen.set()
+    if any(event.model == "pair" for event in snapshot.events):
+        after.append(snapshot)
+    if len(after) >= 8:
+        done.set()
+
+session = LiveSession([Endpoint("box", "127.0.0.1", int(sys.argv[1]))], interval_s=0.25, attended=True)
+session.start(deliver)
+seen.wait(60)
+print("watching", flush=True)
+done.wait(60)
+session.stop()
+"""
+
+
 def test_two_tritops_write_what_both_notice_once(make_triton_server: TritonFactory, tmp_path: Path) -> None:
     triton = make_triton_server()
-
-    async def run() -> None:
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-        desks = [NoticedEvents(Ledger(tmp_path), author) for author in (ME, replace(ME, pid=ME.pid + 1))]
-        newest: dict[int, Snapshot] = {}
-
-        def deliver_to(number: int) -> Callable[[Snapshot], None]:
-            def take(snapshot: Snapshot) -> None:
-                desks[number].observe(snapshot)
-                newest[number] = snapshot
-                changed.set()
-
-            def deliver(snapshot: Snapshot) -> None:
-                loop.call_soon_threadsafe(take, snapshot)
-
-            return deliver
-
-        async def until(condition: Callable[[Snapshot], bool]) -> None:
-            async with asyncio.timeout(60):
-                while len(newest) < 2 or not all(condition(snapshot) for snapshot in newest.values()):
-                    changed.clear()
-                    await changed.wait()
-
-        sessions = [LiveSession([triton.endpoint], interval_s=0.25) for _ in desks]
-        for number, session in enumerate(sessions):
-            session.start(deliver_to(number))
-        try:
-            await until(lambda snapshot: bool(snapshot.servers[0].models))
-            control = Control(triton.endpoint)
-            await control.perform(UnloadModel(triton.endpoint.name, "pair"), said)
-            await control.aclose()
-            await until(lambda snapshot: any(one.model == "pair" for one in snapshot.events))
-        finally:
-            await asyncio.gather(*(asyncio.to_thread(session.stop) for session in sessions))
-            for desk in desks:
-                await desk.close()
-
-    triton.run(run())
-    gone = [one for one in Ledger(tmp_path).entries() if (one.kind, one.model) == (EventKind.MODEL_UNLOADED, "pair")]
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", _A_TRITOP, str(triton.endpoint.grpc_port)]
+    tritops = [subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        for tritop in tritops:
+            assert tritop.stdout is not None
+            assert tritop.stdout.readline() == "watching\n"
+        triton.run(unload(triton, "pair"))
+        assert [tritop.wait(60) for tritop in tritops] == [0, 0]
+    finally:
+        for tritop in tritops:
+            tritop.kill()
+            tritop.communicate()
+    entries = Ledger(tmp_path / "tritop").entries()
+    gone = [one for one in entries if (one.kind, one.model) == (EventKind.MODEL_UNLOADED, "pair")]
     assert [one.who for one in gone] == [""]
+
+
+async def unload(triton: RunningTriton, model: str) -> None:
+    control = Control(triton.endpoint)
+    try:
+        await control.perform(UnloadModel(triton.endpoint.name, model), said)
+    finally:
+        await control.aclose()

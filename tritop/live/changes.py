@@ -214,6 +214,7 @@ class ChangeDesk:
         Raises:
             OperationFailed: the ledger cannot be read or written.
         """
+        from tritop.control.author import this_author
         from tritop.control.entry import noticed_entry
         from tritop.control.ledger import Tail
 
@@ -224,13 +225,17 @@ class ChangeDesk:
         endpoints = {name: endpoint for endpoint, name in named.items()}
         noticed = [event for event in snapshot.events if not event.who and event.at > self._noticed_until]
         self._noticed_until = max([self._noticed_until, *(event.at for event in noticed)])
-        fresh = [noticed_entry(event, endpoints[event.server]) for event in noticed if event.server in endpoints]
+        fresh = [
+            noticed_entry(event, endpoints[event.server], this_author())
+            for event in noticed
+            if event.server in endpoints
+        ]
         if fresh:
             ledger.append_noticed(fresh)
         entries = self._tail.new_entries()
         if first:
             return []
-        by_people = (entry for entry in entries if entry.author is not None and entry.endpoint in named)
+        by_people = (entry for entry in entries if entry.who and entry.endpoint in named)
         return [entry.event() for entry in by_people]
 
     def _compare(self, servers: Sequence[Server]) -> tuple[Drift, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import json
@@ -28,9 +27,8 @@ from tritop.cli.run import run
 from tritop.control.author import is_running, this_author
 from tritop.control.entry import Author, Entry, from_line, new_id, noticed_entry, to_line
 from tritop.control.ledger import Ledger, NotRecorded, Tail, with_note
-from tritop.control.noticed import NoticedEvents
 from tritop.control.undo import last_undoable, open_trials
-from tritop.model import Event, EventKind, Server, Snapshot
+from tritop.model import Event, EventKind
 
 ENDPOINT = "127.0.0.1:8001"
 
@@ -283,28 +281,6 @@ def test_two_tritops_that_notice_the_same_thing_record_it_once(tmp_path: Path) -
         (5060.0, ENDPOINT),
     ]
     assert ledger.entries()[0].event().who == ""
-
-
-def event_snapshot(*events: Event) -> Snapshot:
-    return Snapshot(0, 0.0, 0.0, 1.0, (Server("box", ENDPOINT),), events=events)
-
-
-def test_what_snapshots_notice_is_written_once(tmp_path: Path) -> None:
-    first = Event(1.0, EventKind.SERVER_LOST, "box", text="\x1b[31mgone")
-    second = Event(2.0, EventKind.SERVER_BACK, "box")
-    done = Event(3.0, EventKind.OPERATION, "box", who="ada@here")
-    elsewhere = Event(4.0, EventKind.SERVER_LOST, "not watched")
-
-    async def run() -> None:
-        noticed = NoticedEvents(Ledger(tmp_path))
-        noticed.observe(event_snapshot(first))
-        noticed.observe(event_snapshot(first))
-        noticed.observe(event_snapshot(first, second, done, elsewhere))
-        noticed.observe(event_snapshot(second, done, elsewhere))
-        await noticed.close()
-
-    asyncio.run(run())
-    assert [(one.at, one.text) for one in Ledger(tmp_path).entries()] == [(1.0, "\x1b[31mgone"), (2.0, "")]
 
 
 def test_a_tail_gives_every_entry_once_also_over_a_rotation(tmp_path: Path) -> None:
