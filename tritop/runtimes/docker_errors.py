@@ -221,7 +221,7 @@ def pull_failure(text: str, image: str) -> EngineFailure:
     if _NO_NETWORK.search(text):
         return EngineFailure(
             EndingKind.WORLD,
-            f"{image} could not be pulled, because its registry cannot be reached: {text}.",
+            f"the image {image} could not be pulled, because its registry cannot be reached: {text}.",
             "Look at the engine's network and proxy, or load the image: docker load < image.tar",
         )
-    return EngineFailure(EndingKind.WORLD, f"{image} could not be pulled: {text}.")
+    return EngineFailure(EndingKind.WORLD, f"the image {image} could not be pulled: {text}.")

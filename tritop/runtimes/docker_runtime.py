@@ -315,6 +315,7 @@ class DockerRuntime:
         Ports that nobody asked for may be taken between choosing and starting, and an engine may have
         no right to raise limits.
         """
+        self.run_log.progress = LoadProgress()
         for _ in range(_START_ATTEMPTS):
             try:
                 await self.engine.start(container_id)
