@@ -178,6 +178,11 @@ class TritopApp(App[object]):
                 self.notify(text, title="not done", severity="error", timeout=10, markup=False)
             elif not isinstance(ended.operation, SetTraffic):
                 self.notify(text, title="done", timeout=6, markup=False)
+        for trial in self.desk.new_left_open():
+            text = (
+                f"The trial of {self.desk.look.clean(trial.model, 60)} is {trial.state}: Z takes it back, K keeps it."
+            )
+            self.notify(text, title="trial", severity="warning", timeout=20, markup=False)
 
     def _paint(self) -> None:
         screen = self.screen

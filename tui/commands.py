@@ -10,7 +10,7 @@ from textual.content import Content
 
 from tritop.operation import SetInterval
 from tui.format import clean
-from tui.keys import ACTIONS, Place
+from tui.keys import ACTIONS, Group, Place
 from tui.present.table import subjects_of
 
 if TYPE_CHECKING:
@@ -30,20 +30,24 @@ def _app_of(provider: Provider) -> TritopApp:
 
 
 class ActionCommands(Provider):
-    """The actions that are possible on the screen in front, and `interval SECONDS`."""
+    """The actions of the screen in front and `interval SECONDS`; a change that is not possible says why."""
 
     def _offered(self) -> Iterator[tuple[str, str, Callable[[], None]]]:
         app = _app_of(self)
         situation = app.desk.situation()
         place = getattr(self.screen, "place", Place.OVERVIEW)
         for action in ACTIONS:
-            if action.palette and action.places & {place, Place.EVERYWHERE} and not action.enabled(situation):
+            reason = action.enabled(situation)
+            if reason and action.group is not Group.CHANGE:
+                continue
+            if action.palette and action.places & {place, Place.EVERYWHERE}:
                 name = action.name.replace("_", " ").removeprefix("view ")
+                told = f"not now: {clean(reason, 200)}" if reason else action.help
 
                 def command(name: str = action.name) -> None:
                     app.perform(name)
 
-                yield name, f"{action.help}  ({action.key_text})", command
+                yield name, f"{told}  ({action.key_text})", command
 
     async def discover(self) -> Hits:
         """Every action, before anything is typed."""

@@ -11,6 +11,7 @@ from tritop.model import EMPTY_SNAPSHOT, ModelVersion, Server, Snapshot
 from tritop.operation import Operation, OperationState, OperationStatus
 from tritop.session import Session
 from tritop.settings import Settings
+from tritop.trial import TrialState, TrialStatus
 from tui.keys import Situation
 from tui.present.activity import is_quiet
 from tui.present.filtering import Order, RowKey
@@ -49,6 +50,7 @@ class Desk:
         self._since_held = 0
         self._received = 0
         self._told: set[int] = set()
+        self._told_trials: set[str] = set()
         self.dismissed = 0
         """Failures up to this number were read."""
 
@@ -70,6 +72,16 @@ class Desk:
         ]
         self._told |= {status.number for status in ended}
         return [status for status in ended if not is_quiet(status.operation)]
+
+    def new_left_open(self) -> list[TrialStatus]:
+        """Trials that nobody watches any more, each once."""
+        waiting = [
+            trial
+            for trial in self.latest.trials
+            if trial.state in (TrialState.LEFT_OPEN, TrialState.STUCK) and trial.trial_id not in self._told_trials
+        ]
+        self._told_trials |= {trial.trial_id for trial in waiting}
+        return waiting
 
     @property
     def failures(self) -> bool:

@@ -36,6 +36,7 @@ class EditTextScreen(AskingForm):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+o", "copy", "copy", show=False),
+        Binding("escape", "leave", "back", show=False, priority=True),  # the text would take it for itself
         Binding("f2", "go_to_problem", "problem", show=False),
     ]
     DEFAULT_CSS = """
