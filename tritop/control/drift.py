@@ -165,11 +165,14 @@ def plan_save(
     changes = _changes(found, file, running)
     if not changes:
         return found, Saved(f"nothing to do: {found.path} says what runs.", (), found.path)
-    text = edit_pbtxt(found.text, file_for(file, running, completes_itself=found.completes_itself))
-    fields = ", ".join(change.path for change in changes)
+    wanted = file_for(file, running, completes_itself=found.completes_itself)
+    text = edit_pbtxt(found.text, wanted)
+    # What the server fills in by itself differs as well, and is not written.
+    written = diff(file, wanted)
+    fields = ", ".join(change.path for change in written)
     return found, Saved(
         f"{fields} of {model} saved in {found.path}",
-        changes,
+        written,
         found.path,
         content_before=found.text,
         content_after=text,
