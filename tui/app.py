@@ -170,10 +170,14 @@ class TritopApp(App[object]):
             self._paint()
 
     def _tell_endings(self) -> None:
-        """Say what was done and what failed; a failure stays above the footer as well."""
+        """Say what was done, and what failed where there is no room for it above the footer."""
+        screen = self.screen
+        shows_failures = isinstance(screen, SnapshotScreen) and screen.activity_room > 0
         for ended in self.desk.new_endings():
             failed = ended.state is OperationState.FAILED
             text = self.desk.look.clean(ended.text, 400) or ("it failed" if failed else "done")
+            if failed and shows_failures:
+                continue
             if failed:
                 self.notify(text, title="not done", severity="error", timeout=10, markup=False)
             elif not isinstance(ended.operation, SetTraffic):

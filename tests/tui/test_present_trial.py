@@ -161,9 +161,8 @@ def test_failures_stay_until_they_are_dismissed_the_newest_in_full() -> None:
         ),
     )
     lines = activity(snapshot)
-    assert lines[0].startswith("✖ traffic to two: no such model")
-    assert "Bksp dismiss" in lines[0]
-    assert lines[1].startswith("✖ load one: reason")
+    assert lines[0] == "✖ Bksp dismiss  traffic to two: no such model"
+    assert lines[1].startswith("✖ Bksp dismiss  load one: reason")
     assert len(lines) == 2
     assert activity(snapshot, dismissed=2) == []
 

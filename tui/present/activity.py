@@ -119,9 +119,9 @@ def _trial_line(trial: TrialStatus, look: Look) -> Line:
 def _failure_lines(status: OperationStatus, width: int, look: Look, most: int) -> list[Line]:
     """The server's reason; the end of what does not fit is left out, since the ledger has all of it."""
     said = look.clean(status.text, 1000) or "it failed"
-    text = f"{look.glyphs.failed} {operation_name(status.operation, look)}: {said}"
-    made = wrapped(text, max(20, width - 16), "error")
+    made = wrapped(f"{operation_name(status.operation, look)}: {said}", max(20, width - 16), "error")
     lines = made[:most]
     if len(made) > most:
         lines[-1] = ((f"{lines[-1][0][0]} {look.glyphs.ellipsis}", "error"),)
-    return [(*lines[0], ("  Bksp", "key"), (" dismiss", "dim")), *lines[1:]]
+    head: Line = ((f"{look.glyphs.failed} ", "error"), ("Bksp", "key"), (" dismiss  ", "dim"))
+    return [(*head, *lines[0]), *lines[1:]]

@@ -103,11 +103,16 @@ class SnapshotScreen(Screen[None]):
         lines = header_lines(desk.shown, heading, self.size.width, desk.look)
         self.header.show(lines[: self.header_height()])
 
+    @property
+    def activity_room(self) -> int:
+        """Lines that there are above the footer for what goes on."""
+        return max(0, (self.size.height - 8) // 4)
+
     def show_activity(self) -> None:
         """Paint what goes on and what failed, above the footer."""
         desk = self.desk
         lines = activity_lines(desk.latest, desk.dismissed, self.size.width, desk.look)
-        self.activity_height = min(len(lines), max(0, (self.size.height - 8) // 4))
+        self.activity_height = min(len(lines), self.activity_room)
         set_display(self.activity, self.activity_height > 0)
         self.activity.show(lines[: self.activity_height])
 
