@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Sequence
 
 from tritop.cli.commands import Command
@@ -22,6 +21,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(namespace: argparse.Namespace) -> int:
+    import asyncio
+
     return asyncio.run(_down(namespace.names, everything=namespace.all, remove=namespace.remove))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(namespace: argparse.Namespace) -> int:
+    import asyncio
+
     containers = asyncio.run(_look(everything=namespace.all))
     if namespace.json:
         from tritop.cli.output import as_json
@@ -35,6 +36,8 @@ def _run(namespace: argparse.Namespace) -> int:
 
 
 async def _look(*, everything: bool) -> list[tuple[TritonContainer, Health]]:
+    import asyncio
+
     from tritop.runtimes.docker import Engine
     from tritop.runtimes.docker_list import list_tritons
 

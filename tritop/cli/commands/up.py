@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -52,6 +51,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(namespace: argparse.Namespace) -> int:
+    import asyncio
+
     namespace.once = namespace.ndjson = False
     configuration = serving.configuration_of(namespace)
     from tritop.cli.launching import dry_run_line, prepare, up_detached
