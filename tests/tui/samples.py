@@ -121,6 +121,8 @@ class FakeSession:
         """Every operation that was asked for, in order."""
         self.followers: dict[str, list[Callable[[Sequence[LogLine]], None]]] = {}
         """Who follows the log of which server right now."""
+        self.log: Sequence[LogLine] = ()
+        """What every log holds already when somebody begins to follow it."""
         self.started = 0
         self.stopped = 0
         self._snapshots = iter(snapshots)
@@ -153,8 +155,10 @@ class FakeSession:
         self.submitted.append(operation)
 
     def follow_log(self, server: str, deliver: Callable[[Sequence[LogLine]], None]) -> Callable[[], None]:
-        """Keep the follower for `deliver_log`."""
+        """Give it what the log holds, and keep it for `deliver_log`."""
         self.followers.setdefault(server, []).append(deliver)
+        if self.log:
+            deliver(self.log)
         return lambda: self.followers[server].remove(deliver)
 
     def deliver_log(self, server: str, lines: Sequence[LogLine]) -> None:

@@ -14,9 +14,11 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from tests.tritop.logs.samples import DEFAULT, read
 from tests.tui.samples import HOSTILE_NAMES, FakeSession, sample_series
 from tritop.settings import Settings
 from tui.app import TritopApp
+from tui.screens.logs import LogScreen
 
 WIDE, MIDDLE, NARROW, TINY = (160, 45), (120, 36), (80, 24), (20, 5)
 POINTS = 90
@@ -58,6 +60,8 @@ CASES = (
     Case("config", NARROW, keys=("y",)),
     Case("gpus", MIDDLE, keys=("6",), sample={"gpus": 2}),
     Case("events", NARROW, keys=("5",)),
+    Case("log", MIDDLE, keys=("l", "slash", *"model", "enter")),
+    Case("log", NARROW, keys=("l", "w", "E", "E", "E")),
     Case("help", WIDE, keys=("question_mark",)),
     Case("sort dialog", MIDDLE, keys=("s", "j", "j")),
     Case("filter", NARROW, keys=("slash", "m", "a")),
@@ -81,8 +85,11 @@ def settled(session: FakeSession, keys: tuple[str, ...]) -> Callable[[Pilot[obje
     async def run(pilot: Pilot[object]) -> None:
         session.deliver_next(POINTS)
         await pilot.pause()
-        await pilot.press(*keys)
-        await pilot.pause()
+        for key in keys:
+            await pilot.press(key)
+            if isinstance(pilot.app.screen, LogScreen):
+                pilot.app.screen.take()
+            await pilot.pause()
         for field_ in pilot.app.screen.query(Input):
             field_.cursor_blink = False
         await pilot.pause()
@@ -93,5 +100,6 @@ def settled(session: FakeSession, keys: tuple[str, ...]) -> Callable[[Pilot[obje
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name} {case.size[0]}x{case.size[1]}")
 def test_picture(case: Case, snap_compare: SnapCompare) -> None:
     session = FakeSession(sample_series(POINTS, **case.sample))
+    session.log = read(DEFAULT)
     app = TritopApp(session, Settings(**{"title": "demo", "theme": "dark", **case.settings}), beat_s=0)
     assert snap_compare(app, terminal_size=case.size, run_before=settled(session, case.keys))
