@@ -9,7 +9,7 @@ from tritop.control.entry import Entry
 from tritop.model import ModelState, ModelVersion, Snapshot, Traffic, TrafficState
 from tritop.trial import Figures, Rails, RailState, RailStatus, TrialState, TrialStatus
 
-SETTLE_S = 1.0
+SETTLE_S = 2.0
 """After a change is in force: the first executions of a new copy are slow, and the old copy is being taken down."""
 JUDGED_S = 3.0
 """The rails look at the newest intervals that are together at least this long."""

@@ -14,7 +14,7 @@ from tritop.operation import SetTraffic
 if TYPE_CHECKING:
     from tritop.load.control import TrafficProcess
 
-SETTLE_S = 1.0
+SETTLE_S = 2.0
 """After a change is in force: as long as a trial waits before it judges."""
 
 _Key = tuple[str, str, str]

@@ -19,7 +19,7 @@ from tritop.control.author import this_author
 from tritop.control.entry import Author, Entry, new_id
 from tritop.control.ledger import Ledger, NotRecorded
 from tritop.control.recorded import RecordedControl
-from tritop.control.trial import JUDGED_REQUESTS, Interval, Trial, figures, interval_of, judge
+from tritop.control.trial import JUDGED_REQUESTS, SETTLE_S, Interval, Trial, figures, interval_of, judge
 from tritop.control.trials import Trials
 from tritop.control.undo import same_config
 from tritop.endpoint import Endpoint
@@ -182,11 +182,11 @@ def test_what_began_before_the_change_had_settled_does_not_count() -> None:
     trial = begun()
     trial.observe(interval(queue_us=1e9))
     trial.applied(100.0)
-    trial.observe(interval(began=100.5, ended=105.5, queue_us=1e9))
+    trial.observe(interval(began=100.0 + SETTLE_S / 2, ended=105.5, queue_us=1e9))
     assert trial.status(106.0).after == Figures()
-    trial.observe(interval(began=101.0, ended=106.0))
-    assert trial.status(106.0).after.requests == 500.0
-    assert trial.status(106.0).judged
+    trial.observe(interval(began=100.0 + SETTLE_S, ended=107.0))
+    assert trial.status(107.0).after.requests == 500.0
+    assert trial.status(107.0).judged
 
 
 # -- the driver ---------------------------------------------------------------------------
