@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -70,16 +70,12 @@ class LogScreen(SnapshotScreen):
     def on_mount(self) -> None:
         """Begin to follow."""
         self.view.focus()
-        self._end_following = self.desk.follow_log(self._server, self._keep)
+        self._end_following = self.desk.follow_log(self._server, self._arrived.extend)
         self.set_interval(TAKE_SLOWLY_S if self.desk.settings.low_bandwidth else TAKE_S, self.take)
 
     def on_unmount(self) -> None:
         """End following."""
         self._end_following()
-
-    def _keep(self, lines: Sequence[LogLine]) -> None:
-        """Called on a thread of the session."""
-        self._arrived.extend(lines)
 
     def take(self) -> None:
         """Take over what has come, unless the picture is held or the terminal does not keep up."""
@@ -91,13 +87,11 @@ class LogScreen(SnapshotScreen):
         self.view.extend(lines)
         if self._runs_back and self.view.rows.runs[1] != newest_before:
             self._choose_run()
-        self._show_heading()
+        self.show_body()
 
+    @on(LogView.Moved)
     def show_body(self) -> None:
         """Paint what stands above the log; the log is painted as it comes."""
-        self._show_heading()
-
-    def _show_heading(self) -> None:
         view = self.view
         line = heading_line(
             self._server,
@@ -110,10 +104,6 @@ class LogScreen(SnapshotScreen):
             runs_back=self._runs_back,
         )
         self.heading.show([((" ", ""), *line)])
-
-    @on(LogView.Moved)
-    def _moved(self) -> None:
-        self._show_heading()
 
     def do_search(self) -> None:
         """Type a text to search for."""
