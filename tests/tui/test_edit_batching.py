@@ -506,3 +506,18 @@ def test_in_place_is_told_from_a_full_reload() -> None:
         assert "second copy" not in text_on(app)
 
     drive(steps, FakeChangingSession(answer=answer))
+
+
+@pytest.mark.parametrize("size", [(140, 40), (80, 24)])
+def test_ascii_draws_ascii(size: tuple[int, int]) -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
+        for keys in (("e", "space", "ctrl+s"), ("e", "space", "ctrl+t"), ("E",), ("v", "space"), ("o",), ("z",)):
+            await pilot.press(*keys)
+            await pilot.pause(0.2)
+            shown = text_on(app)
+            assert shown.isascii(), [character for character in shown if not character.isascii()]
+            while len(app.screen_stack) > 1:
+                app.pop_screen()
+            await pilot.pause()
+
+    drive(steps, size=size, settings=Settings(title="demo", ascii=True))

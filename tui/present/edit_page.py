@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tritop.change import ChangeClass
 from tritop.model import ModelVersion, Server
 from tui.asking import Question
@@ -14,9 +16,9 @@ from tui.present.pane import model_title
 from tui.present.table import compute_us
 from tui.widgets.lines import Line
 
-__all__ = ["answer_lines", "choice_answer_lines", "heading_lines", "hint_lines", "key_line", "note_of"]
+__all__ = ["VERSION_KEYS", "answer_lines", "choice_answer_lines", "heading_lines", "hint_lines", "key_line", "note_of"]
 
-_KEYS = (
+EDIT_KEYS = (
     ("^S", "apply"),
     ("^T", "on trial"),
     ("^O", "copy"),
@@ -26,6 +28,9 @@ _KEYS = (
     ("Space", "switch"),
     ("PgDn", "scroll"),
 )
+
+
+VERSION_KEYS = (EDIT_KEYS[0], ("Esc", "back"), ("Tab", "next"), ("Space", "switch"), ("PgDn", "scroll"))
 
 
 def heading_lines(server: Server, model: ModelVersion, width: int, look: Look) -> list[Line]:
@@ -109,11 +114,11 @@ def hint_lines(sentence: str, width: int) -> list[Line]:
     return wrapped(sentence, width)
 
 
-def key_line(look: Look, width: int) -> Line:
-    """The keys of the editor; those on the right go first."""
+def key_line(width: int, keys: Sequence[tuple[str, str]] = EDIT_KEYS) -> Line:
+    """The keys of a form; those on the right go first."""
     spans: list[tuple[str, str]] = []
     taken = 0
-    for key, label in _KEYS:
+    for key, label in keys:
         taken += len(key) + len(label) + 3
         if taken > width:
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tritop.model import Event, EventKind, Snapshot
 from tui.format import clock, fit
+from tui.present.change import diff_lines
 from tui.present.lines import Piece, rule, wrapped
 from tui.present.look import Look
 from tui.present.verdicts import first_line
@@ -12,6 +13,8 @@ from tui.widgets.lines import Line
 __all__ = ["event_line", "event_lines", "event_mark", "ledger_lines"]
 
 SUBJECT_WIDTH = 22
+DIFF_AT = 11
+"""Column where the fields that a change changed begin: below its kind."""
 TEXT_AT = 13 + 18 + SUBJECT_WIDTH
 """Column where the text of an event begins: time, kind and subject stand before it."""
 
@@ -42,19 +45,26 @@ def event_line(event: Event, look: Look, several: bool, text: str | None = None)
 
 
 def event_text(event: Event, look: Look) -> str:
-    """The first line of an event's text, and who did it."""
+    """The first line of an event's text, what became of it, and who did it."""
     who = f"by {look.clean(event.who, 40)}" if event.who else ""
-    return f"{look.clean(first_line(event.text), 1000)} {who}".strip()
+    said = look.clean(first_line(event.text), 1000)
+    outcome = look.clean(first_line(event.outcome), 1000)
+    if outcome and outcome not in said:
+        said = f"{said}: {outcome}" if said else outcome
+    if event.succeeded is False:
+        said = f"{look.glyphs.failed} {said}"
+    return f"{said} {who}".strip()
 
 
 def ledger_lines(snapshot: Snapshot, width: int, look: Look) -> list[Line]:
-    """Every event, newest first; a long text goes on below its beginning."""
+    """Every event, newest first; a long text goes on below its beginning, and what was changed below that."""
     several = len(snapshot.servers) > 1
     lines: list[Line] = []
     for event in reversed(snapshot.events):
         texts = [line[0][0] for line in wrapped(event_text(event, look), width - TEXT_AT)] or [""]
         lines.append(event_line(event, look, several, texts[0]))
         lines += [((" " * TEXT_AT + text, "dim"),) for text in texts[1:]]
+        lines += [((" " * DIFF_AT, ""), *line) for line in diff_lines(event.diff, max(20, width - DIFF_AT), look)]
     return lines
 
 

@@ -6,6 +6,7 @@ from tritop.model import ModelConfig, ModelState, ModelVersion, Server, Snapshot
 from tui.draw import bar
 from tui.format import UNKNOWN, age_s, batch, bytes_iec, clock, count, duration_s, fit, latency_us, percent, rate
 from tui.present.custom import custom_section
+from tui.present.drift import drift_of, drift_section
 from tui.present.gpus import gpu_name
 from tui.present.lines import Section, bullet, in_columns, wrapped
 from tui.present.look import MODEL_TONES, Look
@@ -50,6 +51,7 @@ def model_lines(
         _traffic(model, traffic, body, look),
         _config(model, body, look),
         _tensors(model.config, body, look),
+        drift_section(drift_of(snapshot, server.name, model.name), body, look),
         _versions(server, model, body, look),
         _memory(model, body, look),
         custom_section(server, body, look, model.name),

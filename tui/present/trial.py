@@ -9,11 +9,11 @@ from tritop.trial import Figures, RailState, RailStatus, TrialState, TrialStatus
 from tui.draw import bar
 from tui.format import age_s, batch, count, duration_s, fit, latency_us, percent, rate
 from tui.present.change import diff_lines
-from tui.present.lines import wrapped
+from tui.present.lines import beside, wrapped
 from tui.present.look import Look
 from tui.widgets.lines import Line
 
-__all__ = ["TRIAL_TONES", "open_trials", "trial_lines", "trial_page"]
+__all__ = ["TRIAL_TONES", "open_trials", "trial_lines", "trial_page", "trial_panel"]
 
 TRIAL_TONES = {
     TrialState.BEFORE: "accent",
@@ -77,6 +77,16 @@ def trial_lines(trial: TrialStatus, now: float, width: int, look: Look) -> list[
         lines += [(), *(_rail_line(rail, look) for rail in trial.rails)]
     lines += _advice(trial, width)
     return lines
+
+
+def trial_panel(trial: TrialStatus, now: float, width: int, look: Look) -> list[Line]:
+    """The card for the foot of the overview: before and after on the left, rails and keys beside them."""
+    left, right = 56, max(20, width - 60)
+    body: list[Line] = [*diff_lines(trial.diff, right, look), *(_rail_line(rail, look) for rail in trial.rails)]
+    if trial.text:
+        body += wrapped(look.clean(trial.text, 400), right, TRIAL_TONES.get(trial.state, ""))
+    head = trial_lines(trial, now, width, look)[0]
+    return [head, *beside([_figures(trial, look), [*body, *_advice(trial, right)]], [left, right], ascii=look.ascii)]
 
 
 def _figures(trial: TrialStatus, look: Look) -> list[Line]:

@@ -55,6 +55,7 @@ class AskDialog(LiveDialog[bool]):
             width: 100; max-width: 100%; height: auto; max-height: 100%; border: round $primary; padding: 0 1;
             background: $surface; border-title-color: $foreground;
         }
+        &.ascii > Vertical { border: ascii $primary; }
         & LinesView { height: 1; }
         & #ticks { height: auto; }
         & #buttons { height: 1; margin-top: 1; align-horizontal: right; & Button { margin-left: 2; } }

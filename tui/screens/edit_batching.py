@@ -62,9 +62,11 @@ class EditBatchingScreen(AskingForm):
         & > #keys { height: 1; }
         & #form { padding: 0 1; scrollbar-size: 1 1; }
         & #answer { height: 1fr; padding: 0 1; border-top: solid $panel; }
+        &.ascii #answer { border-top: ascii $panel; }
         & > #parts.wide { layout: horizontal; }
         & > #parts.wide > #form { width: 72; height: 1fr; }
         & > #parts.wide > #answer { border-top: none; border-left: solid $panel; }
+        &.ascii > #parts.wide > #answer { border-left: ascii $panel; }
     }
     """
 
@@ -172,7 +174,7 @@ class EditBatchingScreen(AskingForm):
         overtaken = current is not None and current.pbtxt != self._config.pbtxt
         answer_width = (width - FORM_COLUMNS if wide else width) - 4
         self.answer.show(answer_lines(self._draft, self.question, answer_width, self.look, overtaken=overtaken))
-        self.keys.show([key_line(self.look, width)])
+        self.keys.show([key_line(width)])
         self._show_hint()
         super().show_body()
 

@@ -44,6 +44,7 @@ class EditTextScreen(AskingForm):
         background: $background;
         & > #heading { height: 2; }
         & > TextArea { height: 2fr; border: none; padding: 0; }
+        &.ascii > #answer { border-top: ascii $panel; }
         & > #answer { height: 1fr; min-height: 5; padding: 0 1; border-top: solid $panel; }
         & > #hint { height: 1; padding: 0 1; }
     }

@@ -26,7 +26,7 @@ class LiveDialog(ModalScreen[ResultT]):
     """
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__()
+        super().__init__(classes="ascii" if desk.settings.ascii else None)
         self.desk = desk
 
     @property

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from tritop.model import ModelVersion, Server
 from tui.keys import Place, bindings_for
 from tui.present.charts import pictures
+from tui.present.drift import drift_of, drift_pieces
 from tui.present.lines import rule
 from tui.present.model_page import model_lines
 from tui.present.pane import model_title, shows_numbers
@@ -54,6 +55,7 @@ class ModelScreen(TextScreen):
             width = self.size.width
             look = self.desk.look
             title = model_title(model, look, server.name if len(self.desk.shown.servers) > 1 else "")
+            title[1:1] = drift_pieces(drift_of(self.desk.shown, server.name, model.name))
             self.heading.show([rule(title, width, look.glyphs.horizontal, look.glyphs.separator)])
             self._show_charts(server, model)
         super().show_body()

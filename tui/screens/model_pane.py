@@ -10,6 +10,7 @@ from tritop.model import ModelVersion, Server, Traffic
 from tui.desk import Desk
 from tui.format import latency_us
 from tui.present.charts import pictures
+from tui.present.drift import drift_of, drift_pieces
 from tui.present.layout import NOTES_LEAST, chart_count, panel_widths
 from tui.present.lines import rule
 from tui.present.model_page import note_lines
@@ -76,6 +77,7 @@ class ModelPane(Vertical):
         look = self._desk.look
         several = len(self._desk.shown.servers) > 1
         title = model_title(model, look, server.name if several else "")
+        title[1:1] = drift_pieces(drift_of(self._desk.shown, server.name, model.name))
         self.heading.show([rule(title, width, look.glyphs.horizontal, look.glyphs.separator)])
         sent = traffic_line(model, traffic, width - 2, look)
         set_display(self.traffic, bool(sent))

@@ -20,6 +20,7 @@ from tui.present.layout import OverviewHeights, divide_overview
 from tui.present.problems import problem_lines
 from tui.present.table import TREND_WIDTH, RowMaker, columns_for, subjects_of
 from tui.present.traffic import traffic_of
+from tui.present.trial import open_trials, trial_panel
 from tui.present.trouble import table_empty_text, trouble_lines, troubled
 from tui.screens.base import SnapshotScreen
 from tui.screens.dialogs import ChoiceDialog
@@ -126,6 +127,8 @@ class OverviewScreen(SnapshotScreen):
         sick = troubled(snapshot, server)
         width, height = self.size
         panel = trouble_lines(sick, snapshot.at, width - 2, desk.look) if sick is not None else []
+        trial = next(iter(open_trials(desk.latest)), None)
+        card = trial_panel(trial, desk.latest.at, width - 2, desk.look) if trial is not None and width >= 100 else []
         gpus = min(len(snapshot.gpus), GPU_LINES_MOST + 1)
         header = min(self.header_height(), max(1, len(snapshot.servers)) + gpus) + problems
         heights = divide_overview(
@@ -133,7 +136,7 @@ class OverviewScreen(SnapshotScreen):
             header=header,
             rows=len(self._subjects),
             trouble=len(panel) + 1 if panel else 0,
-            events=len(snapshot.events),
+            events=len(card) - 1 if card else len(snapshot.events),
         )
         self._resize(heights, bool(panel))
         if panel and sick is not None:
@@ -141,7 +144,9 @@ class OverviewScreen(SnapshotScreen):
         elif heights.pane and server is not None and model is not None:
             traffic = traffic_of(snapshot, server.name, model)
             self.pane.show(server, model, traffic, width, heights.pane)
-        if heights.events:
+        if heights.events and card:
+            self.events.show(card)
+        elif heights.events:
             self.events.show(event_lines(snapshot, width, heights.events, desk.look))
 
     def _resize(self, heights: OverviewHeights, trouble: bool) -> None:

@@ -43,6 +43,7 @@ class TrialForm(LiveDialog[TrialTerms | None]):
             width: 72; max-width: 100%; height: auto; max-height: 100%; border: round $primary; padding: 0 1;
             background: $surface; border-title-color: $foreground;
         }
+        &.ascii > Vertical { border: ascii $primary; }
         & #hint { height: 2; margin-top: 1; }
     }
     """

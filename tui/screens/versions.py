@@ -18,7 +18,7 @@ from tritop.units import parse_numbers
 from tui.desk import Desk
 from tui.format import rate
 from tui.present.change import known_versions
-from tui.present.edit_page import choice_answer_lines, heading_lines, hint_lines
+from tui.present.edit_page import VERSION_KEYS, choice_answer_lines, heading_lines, hint_lines, key_line
 from tui.screens.asking_form import AskingForm
 from tui.screens.form_row import FormRow
 from tui.screens.painting import set_height
@@ -53,7 +53,9 @@ class VersionsScreen(AskingForm):
         & > #heading { height: 2; }
         & > #form { padding: 0 1; scrollbar-size: 1 1; }
         & > #answer { height: 1fr; padding: 0 1; border-top: solid $panel; }
+        &.ascii > #answer { border-top: ascii $panel; }
         & > #hint { height: 2; padding: 0 1; }
+        & > #keys { height: 1; }
     }
     """
 
@@ -61,6 +63,7 @@ class VersionsScreen(AskingForm):
     form = getters.query_one("#form", VerticalScroll)
     answer = getters.query_one("#answer", LinesView)
     hint = getters.query_one("#hint", Lines)
+    keys = getters.query_one("#keys", Lines)
 
     def __init__(self, desk: Desk, server: Server, model: ModelVersion) -> None:
         super().__init__(desk)
@@ -84,6 +87,7 @@ class VersionsScreen(AskingForm):
         view.can_focus = False
         yield view
         yield Lines(id="hint", ascii=ascii)
+        yield Lines(id="keys", ascii=ascii)
 
     def on_mount(self) -> None:
         """The first version has the keys."""
@@ -153,13 +157,14 @@ class VersionsScreen(AskingForm):
     def show_body(self) -> None:
         """The state of each version, and what the choice would do."""
         width, height = self.size
-        set_height(self.form, max(3, min(len(self._known) + 3, height - 5 - ANSWER_LEAST)))
+        set_height(self.form, max(3, min(len(self._known) + 3, height - 6 - ANSWER_LEAST)))
         server = next((one for one in self.desk.latest.servers if one.name == self._server.name), self._server)
         model = next((one for one in server.models if one.key == self._model.key), self._model)
         self.heading.show(heading_lines(server, model, width, self.look))
         self._show_notes(server)
         self.answer.show(choice_answer_lines(self._problem(), self.question, width - 4, self.look))
         self.hint.show(hint_lines(_HINT, width - 2))
+        self.keys.show([key_line(width, VERSION_KEYS)])
         super().show_body()
 
     def _show_notes(self, server: Server) -> None:
@@ -172,7 +177,7 @@ class VersionsScreen(AskingForm):
                 form_row.say(
                     f"{self.look.glyphs.of_model(row.state)} {row.state}  {rate(row.requests_per_s)} requests/s"
                 )
-        self.query_one("#row-others", FormRow).say("numbers in the repository that the server has not told of, as 3,4")
+        self.query_one("#row-others", FormRow).say("as 3,4: those that are on its disk only")
         self.query_one("#row-latest", FormRow).set_locked(values["policy"] != LATEST)
         self.query_one("#row-others", FormRow).set_locked(values["policy"] != TICKED)
 
