@@ -116,7 +116,7 @@ def test_everything_comes_back_as_it_was(tmp_path: Path, suffix: str) -> None:
     assert as_value(through(tmp_path / f"a.{suffix}", written)) == as_value(written)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rounds=sequences())
 def test_any_rounds_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, rounds: list[Round]) -> None:
     path = tmp_path_factory.mktemp("recording") / "a.jsonl"

@@ -229,7 +229,7 @@ def check(snapshot: Snapshot) -> None:
         assert len(keys) == len(set(keys))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(sequences())
 def test_no_reading_makes_it_raise_or_give_a_number_that_is_none(rounds: list[Round]) -> None:
     derivation: Derivation | None = None
