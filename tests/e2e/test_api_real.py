@@ -14,6 +14,7 @@ import trustme
 
 from collectors.triton_api import TritonApi
 from tests.e2e.triton_calls import call, config_of, first_reading, infer_tiny, load, until
+from tests.e2e.tritop_process import run
 from tests.running_triton import LoopThread, RunningTriton, TritonFactory
 from tritop.demo.repository import write_repository
 from tritop.endpoint import Endpoint, Tls
@@ -321,7 +322,7 @@ def test_tls(start_tls: StartTls, certificates: Certificates) -> None:
             read_once(replace(plain, tls=tls))
 
 
-def test_client_certificates(start_tls: StartTls, certificates: Certificates) -> None:
+def test_client_certificates(start_tls: StartTls, certificates: Certificates, tmp_path: Path) -> None:
     plain = start_tls("--grpc-use-ssl-mutual=true", f"--grpc-root-cert={certificates.ca}")
     right = Tls(certificates.ca, *certificates.client, server_name="triton.example")
     assert first_read(replace(plain, tls=right)).live
@@ -332,3 +333,12 @@ def test_client_certificates(start_tls: StartTls, certificates: Certificates) ->
     ):
         with pytest.raises(AccessDenied, match=told):
             read_once(replace(plain, tls=tls))
+
+    line = ("--once", "--no-metrics", "--tls-ca", certificates.ca, "--tls-server-name", "triton.example")
+    certificate, key = certificates.client
+    let_in = run(tmp_path, *line, "--tls-cert", certificate, "--tls-key", key, plain.grpc_address)
+    assert (let_in.returncode, let_in.stderr) == (0, "")
+    assert "READY" in let_in.stdout
+    refused = run(tmp_path, *line, plain.grpc_address)
+    assert refused.returncode == 3
+    assert "wants a client certificate" in refused.stderr

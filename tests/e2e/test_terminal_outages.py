@@ -151,7 +151,9 @@ def test_two_demos_at_once_do_not_meet_and_one_outlives_the_other(open_terminal:
     assert list((tmp_path / "other").iterdir()) == []
 
 
-def test_a_watched_server_that_is_killed_and_comes_back(open_terminal: Open, make_triton_server: TritonFactory) -> None:
+def test_a_watched_server_that_hangs_and_one_that_is_killed_and_comes_back(
+    open_terminal: Open, make_triton_server: TritonFactory
+) -> None:
     ports = free_ports()
 
     def same_ports() -> Ports:
@@ -166,6 +168,15 @@ def test_a_watched_server_that_is_killed_and_comes_back(open_terminal: Open, mak
     fresh = look_of(terminal, "tiny")
 
     pid = running.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        terminal.wait_for("its silence", lambda text: "UNRESPONSIVE" in text.splitlines()[0])
+        text = terminal.wait_for("the age of its numbers", lambda text: "last read" in row(text, "tiny"))
+        assert "no answer" in text
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    terminal.wait_for("its voice", lambda text: "READY" in text.splitlines()[0] and "last read" not in text)
+
     os.kill(pid, signal.SIGKILL)
     terminal.wait_for("its end", lambda text: "UNREACHABLE" in text.splitlines()[0])
     text = terminal.wait_for("the age of its numbers", lambda text: "last read" in row(text, "tiny"))
@@ -178,7 +189,7 @@ def test_a_watched_server_that_is_killed_and_comes_back(open_terminal: Open, mak
     terminal.wait_for("its return", lambda text: "READY" in text.splitlines()[0])
     running.run(load(running.endpoint, "tiny"))
     terminal.wait_for("rates again", lambda text: " 0 " in row(text, "tiny") and "last read" not in text)
-    assert look_of(terminal, "tiny") == fresh
+    terminal.wait_for("its former colour", lambda text: look_of(terminal, "tiny") == fresh)
     terminal.press("5")
     text = terminal.wait_for_text("server restarted")
     assert "server lost" in text
