@@ -53,7 +53,12 @@ def classify_exit(facts: ExitFacts) -> Ending:
 
 
 def signature_of(exit_code: int | None, lines: Sequence[str]) -> str:
-    """Exit code and reason without its numbers, so that two ends of one cause are equal."""
+    """Exit code and reason without its numbers, so that two ends of one cause are equal.
+
+    What a server that was killed said last is chance, and no part of it.
+    """
+    if exit_code is None or exit_code >= 128:
+        return str(exit_code)
     return f"{exit_code} {_NUMBERS.sub('#', failure_reason(lines))}"
 
 
