@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,30 @@ def test_a_version_is_taken_out_and_a_broken_model_tells_its_reason(open_termina
     terminal.wait_for_text("Bksp dismiss  load broken:")
     terminal.press("BSpace")
     terminal.wait_for("the failure dismissed", lambda text: "load broken:" not in text)
+    terminal.press("q")
+    terminal.wait_for_text(f"{ENDED} 0")
+
+
+def test_a_trial_is_watched_and_taken_back(
+    open_terminal: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    terminal = open_terminal(then_say([sys.executable, "-m", "tritop", "demo"]), 160, 45)
+    terminal.wait_for("traffic on matrix 2", lambda text: moves(text, lambda row: number(row["REQ/s"]) > 10))
+    terminal.press("e")
+    terminal.wait_for_text("Nothing differs")
+    terminal.press("Space", "C-t")
+    terminal.wait_for_text("taken back by itself")
+    terminal.press("5", "m", "i", "n", "Enter")
+    terminal.wait_for_text("on trial for 5 min")
+    terminal.press("y")
+    terminal.wait_for_text("trial of matrix: watching")
+    terminal.press("t")
+    terminal.wait_for("a judgement", lambda text: "before" in text and "held" in text)
+    terminal.press("Z")
+    terminal.wait_for("the trial over", lambda text: "TRIAL of matrix  taken back" in text)
+    terminal.press("1")
+    terminal.wait_for_text("batching off")
     terminal.press("q")
     terminal.wait_for_text(f"{ENDED} 0")
 
