@@ -25,8 +25,8 @@ from tritop.operation import OperationState, SetTraffic
 from tritop.session import Session
 from tritop.settings import Settings
 from tui.commands import ActionCommands, ModelCommands
-from tui.compact import compacting
 from tui.desk import Desk
+from tui.driver import terminal_driver
 from tui.keys import Place, action_named, bindings_for
 from tui.model_actions import ModelActions
 from tui.screens.base import SnapshotScreen
@@ -126,8 +126,8 @@ class TritopApp(App[object]):
                 self.post_message(SnapshotsArrived())
 
     def get_driver_class(self) -> type[Driver]:
-        """Textual's driver, made to send fewer bytes for the same picture."""
-        return compacting(super().get_driver_class())
+        """Textual's driver, made to send fewer bytes and to let go of a terminal that is gone."""
+        return terminal_driver(super().get_driver_class())
 
     def get_default_screen(self) -> Screen[None]:
         """The overview is below every other screen."""

@@ -12,8 +12,6 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from textual.driver import Driver
-
 _TOKEN = re.compile(r"\x1b\[([0-9;]*)m|(\x1b\[[0-9;]*H)")
 """SGR and CUP of ECMA-48, sections 8.3.117 and 8.3.21; everything else is passed on as it is."""
 
@@ -154,13 +152,3 @@ def applied(look: Look, parameters: str) -> Look | None:
 
 def _coloured(front: bool, colour: str, foreground: str, background: str) -> tuple[str, str]:
     return (colour, background) if front else (foreground, colour)
-
-
-def compacting(driver: type[Driver]) -> type[Driver]:
-    """A driver like the given one that sends less for the same picture."""
-
-    class CompactingDriver(driver):  # type: ignore[misc, valid-type]  # the base is only known at run time
-        def write(self, data: str) -> None:
-            super().write(compact(data))
-
-    return CompactingDriver

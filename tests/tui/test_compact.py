@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rich.style import Style
 from textual.driver import Driver
 
-from tui.compact import DEFAULT, Look, applied, compact, compacting
+from tui.compact import DEFAULT, Look, applied, compact
+from tui.driver import terminal_driver
 
 ROW = "\x1b[38;2;213;218;228;48;2;14;17;22m"
 WARN = "\x1b[1;38;2;238;205;139;48;2;14;17;22m"
@@ -157,7 +158,7 @@ def test_a_driver_that_compacts_writes_through_its_base() -> None:
 
         def stop_application_mode(self) -> None: ...
 
-    driver = compacting(FakeDriver)()  # type: ignore[call-arg]  # FakeDriver takes no app
+    driver = terminal_driver(FakeDriver)()  # type: ignore[call-arg]  # FakeDriver takes no app
     driver.write(f"\x1b[1;1H{ROW}a{OFF}{ROW}b{OFF}")
     assert isinstance(driver, FakeDriver)
     assert driver.written == f"\x1b[1;1H{ROW}ab{OFF}"
