@@ -319,10 +319,8 @@ def test_batching_is_locked_where_it_does_not_go(scheduling: Scheduling) -> None
 
     async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
         await pilot.press("e", "1", "6")
-        await until(pilot, lambda: len(session.questions()) > 0)
-        question = session.questions()[-1]
-        assert isinstance(question, PreviewEdit)
-        assert question.edit == ConfigEdit(max_batch_size=16)
+        wanted = PreviewEdit("demo", "matrix", ConfigEdit(max_batch_size=16))
+        await until(pilot, lambda: session.questions()[-1:] == [wanted])
 
     drive(steps, session)
 
