@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from tritop.runtimes.docker_client import check_listening, engine_address, open_client
+from tritop.runtimes.docker_client import CALL_TIMEOUT_S, check_listening, engine_address, open_client
 from tritop.runtimes.docker_errors import EngineFailure, caught, engine_failure, pull_failure
 from tritop.runtimes.docker_pull import PullProgress, stream_pull
 from tritop.runtimes.docker_spec import create_arguments
@@ -71,14 +71,16 @@ class Engine:
 
     Args:
         address: such as `unix:///var/run/docker.sock`; `None` asks the environment and Docker's contexts.
+        timeout_s: how long a call may take that is not known to be long.
 
     Raises:
-        RuntimeFailure: it is behind SSH.
+        RuntimeFailure: it is on another machine.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.address = address or engine_address(os.environ)
         self.owner = this_owner()
+        self._timeout_s = timeout_s
         self._thread = EngineThread("docker engine")
         self._client: Any = None
 
@@ -97,7 +99,7 @@ class Engine:
     def _with_client(self, what: str, function: Callable[[Any], T]) -> T:
         check_listening(self.address)
         if self._client is None:
-            self._client = open_client(self.address)
+            self._client = open_client(self.address, self._timeout_s)
         try:
             return function(self._client)
         except caught() as error:
@@ -113,7 +115,7 @@ class Engine:
         """Call a function that takes long, with a client and a thread of its own."""
 
         def run() -> T:
-            client = open_client(self.address)
+            client = open_client(self.address, self._timeout_s)
             try:
                 return function(client)
             except caught() as error:

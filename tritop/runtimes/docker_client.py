@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from tritop.errors import RuntimeFailure
 from tritop.runtimes.docker_errors import EngineFailure, caught, engine_failure, transport_failure
@@ -21,7 +22,7 @@ def engine_address(environ: Mapping[str, str]) -> str:
     """Where the engine is: DOCKER_HOST, then DOCKER_CONTEXT, then the current context, then the usual socket.
 
     Raises:
-        RuntimeFailure: that is behind SSH.
+        RuntimeFailure: that is on another machine.
     """
     address = environ.get("DOCKER_HOST", "") or _address_of_context(environ) or _usual_socket(environ)
     if address.startswith("ssh://"):
@@ -29,6 +30,11 @@ def engine_address(environ: Mapping[str, str]) -> str:
         raise RuntimeFailure(
             f"the Docker engine is behind SSH ({address}), where GPUs and processes are another machine's.",
             f"Run tritop there: ssh -t {host} tritop, with DOCKER_HOST unset on this side.",
+        )
+    if address.startswith("tcp://") and urlsplit(address).hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise RuntimeFailure(
+            f"the Docker engine is on another machine ({address}), where GPUs, ports and processes are its own.",
+            "Run tritop on that machine, over SSH.",
         )
     return address
 
