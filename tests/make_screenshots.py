@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -22,7 +23,7 @@ from textual.pilot import Pilot
 
 from tritop.demo.session import demo_session
 from tritop.live import LiveSession
-from tritop.model import ModelState, Server, Snapshot
+from tritop.model import Event, ModelState, Server, Snapshot
 from tritop.settings import Settings
 from tui.app import TritopApp
 
@@ -64,12 +65,19 @@ def on_the_grid(svg: str) -> str:
     return TEXT.sub(place, svg).replace("<style>", "<style>text { font-variant-ligatures: none; }", 1)
 
 
+def shown(text: str) -> str:
+    """A text without this machine's folders."""
+    return re.sub(r"PATH=\S+", "PATH=…", text.replace(str(ROOT), "~/tritop").replace(str(Path.home()), "~"))
+
+
+@cache
+def tidy_event(event: Event) -> Event:
+    """The same object for the same event: that is how the charts know that they have marked it."""
+    return replace(event, text=shown(event.text))
+
+
 def tidy(snapshot: Snapshot) -> Snapshot:
     """Leave this machine's folders out of the picture."""
-    home = Path.home()
-
-    def shown(text: str) -> str:
-        return re.sub(r"PATH=\S+", "PATH=…", text.replace(str(ROOT), "~/tritop").replace(str(home), "~"))
 
     def without(server: Server) -> Server:
         launch = server.launch
@@ -81,8 +89,9 @@ def tidy(snapshot: Snapshot) -> Snapshot:
             rows.append(replace(row, reason=shown(row.reason), verdict=verdict))
         return replace(server, launch=launch, models=tuple(rows))
 
-    events = tuple(replace(event, text=shown(event.text)) for event in snapshot.events)
-    return replace(snapshot, servers=tuple(map(without, snapshot.servers)), events=events)
+    return replace(
+        snapshot, servers=tuple(map(without, snapshot.servers)), events=tuple(map(tidy_event, snapshot.events))
+    )
 
 
 class TidySession:
@@ -149,6 +158,11 @@ def has_traffic(snapshot: Snapshot) -> bool:
     return measured and any(row.batch_sizes and (row.requests_per_s or 0) > 0 for row in rows)
 
 
+def batches(snapshot: Snapshot) -> bool:
+    """Whether the matrix model executes batches."""
+    return any((row.batch_avg or 0) > 4 for server in snapshot.servers for row in server.models if row.name == "matrix")
+
+
 def all_known(snapshot: Snapshot) -> bool:
     """Whether no model is being loaded any more."""
     return all(row.state is not ModelState.LOADING for server in snapshot.servers for row in server.models)
@@ -162,6 +176,20 @@ async def go_to(shooting: Shooting, model: str, version: str) -> None:
             return
         await shooting.pilot.press("j")
     raise RuntimeError(f"there is no row {model} {version}")
+
+
+async def turn_batching_on(shooting: Shooting) -> None:
+    """Edit batching as an operator does, and show what it does to the same traffic."""
+    await go_to(shooting, "matrix", "2")
+    await shooting.pilot.press("e", "space", "tab", *"2ms")
+    await shooting.pilot.pause(2.0)  # for the preview, which comes while nothing is pressed
+    await shooting.shoot("batching-editor", SIZES[0])
+    await shooting.pilot.press("ctrl+s", "enter")
+    await shooting.until("larger batches", batches)
+    await shooting.seconds(25)
+    for size in SIZES:
+        await shooting.shoot("batching-on", size)
+    await shooting.pilot.resize_terminal(*SIZES[0])
 
 
 async def shoot_all() -> None:
@@ -182,6 +210,7 @@ async def shoot_all() -> None:
             await pilot.press(key)
             await shooting.shoot(name, SIZES[0])
         await pilot.press("1")
+        await turn_batching_on(shooting)
         await go_to(shooting, "broken", "1")
         await shooting.shoot("load-failed", SIZES[1])
 
