@@ -85,6 +85,8 @@ def test_a_name_that_the_kernel_cuts_is_completed(tmp_path: Path) -> None:
     shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
     process = subprocess.Popen([program, "3600"])
     try:
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+            assert process.poll() is None
         found = HostProcesses().look_up(process.pid, 0.0)
     finally:
         process.kill()

@@ -95,6 +95,9 @@ def in_force(running: Config, file: Config, index: Sequence[IndexEntry]) -> Conf
     return copy
 
 
+_ROUNDS = 3
+
+
 def file_for(file: Config, running: Config, *, completes_itself: bool) -> Config:
     """What the file must say so that the server makes of it what runs.
 
@@ -109,8 +112,13 @@ def file_for(file: Config, running: Config, *, completes_itself: bool) -> Config
 
     wanted = Config()
     wanted.CopyFrom(file)
-    _follow(wanted, as_loaded(file, running, completes_itself=completes_itself), normalised(running))
-    if not same(wanted):
+    # What the server fills in depends on other fields (preferred sizes on the largest batch), so
+    # a field may differ only once another one has been taken over.
+    for _ in range(_ROUNDS):
+        _follow(wanted, as_loaded(wanted, running, completes_itself=completes_itself), normalised(running))
+        if same(wanted):
+            break
+    else:
         raise CannotEdit(f"What runs as {running.name} cannot be said in its config file.")
     _strip(wanted, wanted, file, same)
     return wanted
