@@ -48,10 +48,10 @@ def number(cell: str) -> float:
 
 
 def moves(text: str, test: Callable[[dict[str, str]], bool]) -> bool:
-    """Whether the row of the demo's matrix model fulfils a test."""
+    """Whether the row of the demo's matrix model fulfils a test; a picture half painted does not."""
     try:
         return test(row_of(text, r"matrix +2"))
-    except StopIteration:
+    except (StopIteration, KeyError, IndexError):
         return False
 
 
