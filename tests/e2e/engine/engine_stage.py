@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -103,13 +104,45 @@ class EngineStage:
         self._loop = loop
         self._servers: list[Hosted] = []
         self._others: list[str] = []
+        self._processes: list[subprocess.Popen[str]] = []
 
     def run(self, coroutine: Any) -> Any:
         return self._loop.run(coroutine)
 
     @property
     def desk(self) -> Desk:
-        return Desk(self.client.info()["ID"], folder=self._folder / "state", locks=self._folder / "locks")
+        return Desk(
+            self.client.info()["ID"], folder=self._folder / "state" / "tritop", locks=self._folder / "run" / "tritop"
+        )
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of a tritop of its own, with this stage's folders and nobody's configuration."""
+        (self._folder / "run").mkdir(exist_ok=True)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRITOP_", "XDG_", "SSH_"))}
+        folders = {"XDG_STATE_HOME": self._folder / "state", "XDG_RUNTIME_DIR": self._folder / "run"}
+        engine = {"DOCKER_HOST": self.address} if self.address else {}
+        return kept | {name: str(folder) for name, folder in folders.items()} | {"HOME": str(self._folder)} | engine
+
+    def tritop(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a tritop on the command line; killed at the end."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tritop", *arguments],
+            cwd=self._folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._processes.append(process)
+        return process
+
+    def answer(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a tritop."""
+        process = self.tritop(*arguments)
+        out, err = process.communicate(timeout=WAIT_S)
+        return process.returncode, out, err
 
     def spec(self, name: str = "a", **given: Any) -> ServerSpec:
         fields: dict[str, Any] = {"image": self.image, "repository": str(self.models), "exit_timeout_s": 5}
@@ -150,6 +183,9 @@ class EngineStage:
         subprocess.run(["docker", *arguments], check=True, capture_output=True, env=environ)
 
     def clean(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate(timeout=WAIT_S)
         for hosted in self._servers:
             self._loop.run(hosted.server.stop())
         for listed in self.containers(f"tritop-{self.prefix}"):

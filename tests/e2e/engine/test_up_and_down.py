@@ -1,0 +1,193 @@
+"""`tritop up`, `ps`, `restart` and `down` as an operator uses them, and what a killed tritop leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.e2e.engine.engine_stage import EngineStage
+from tests.e2e.triton_calls import infer_tiny
+from tests.processes import wait_until
+from tritop.endpoint import Endpoint
+from tritop.runtimes.desired import Wanted
+from tritop.runtimes.supervisor import Desired, Phase
+
+pytestmark = pytest.mark.engine
+
+
+def up(stage: EngineStage, *more: str) -> tuple[str, ...]:
+    return ("up", str(stage.models), "--name", name_of(stage), "--image", stage.image, *more)
+
+
+def name_of(stage: EngineStage) -> str:
+    return f"{stage.prefix}-cli"
+
+
+def container_of(stage: EngineStage) -> dict[str, Any] | None:
+    found = stage.containers(f"tritop-{name_of(stage)}")
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def state_of(stage: EngineStage) -> str:
+    found = container_of(stage)
+    return str(found["State"]) if found else ""
+
+
+def row_of(stage: EngineStage) -> dict[str, Any]:
+    code, out, _ = stage.answer("ps", "--json")
+    assert code == 0
+    (row,) = [one for one in json.loads(out)["containers"] if one["name"] == name_of(stage)]
+    assert isinstance(row, dict)
+    return row
+
+
+def test_up_ps_restart_down(stage: EngineStage) -> None:
+    code, out, err = stage.answer(*up(stage, "--json"))
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["state"] == "READY"
+    assert "(2 of 2)" in err, "it tells how far it is"
+    host, _, port = document["endpoint"].rpartition(":")
+    stage.run(infer_tiny(Endpoint("x", host, int(port)), 3))
+    row = row_of(stage)
+    assert (row["state"], row["health"], row["managed"]) == ("running", "ready", True)
+    assert row["endpoint"] == document["endpoint"]
+
+    code, out, err = stage.answer(*up(stage, "--json"))
+    assert (code, json.loads(out)["container"]) == (0, document["container"]), "up of what is up changes nothing"
+    code, _, err = stage.answer(*up(stage, "--detach", "--memory", "4g"))
+    assert code == 1
+    assert "--replace" in err
+
+    code, _, err = stage.answer("restart", name_of(stage))
+    assert code == 0, err
+    assert row_of(stage)["id"] == document["container"]
+    code, out, _ = stage.answer("down", name_of(stage))
+    assert (code, out) == (0, f"{name_of(stage)}  stopped\n")
+    row = row_of(stage)
+    assert (row["state"], row["exit_code"], row["endpoint"]) == ("exited", 0, None)
+    code, _, err = stage.answer("up", "--name", name_of(stage), "--detach")
+    assert code == 0, f"its settings are remembered: {err}"
+    code, out, _ = stage.answer("down", "--remove", name_of(stage))
+    assert (code, out) == (0, f"{name_of(stage)}  removed\n")
+    assert container_of(stage) is None
+
+
+def test_up_of_what_cannot_start_leaves_nothing(stage: EngineStage) -> None:
+    code, out, err = stage.answer(*up(stage, "--detach", "--gpus", "all"))
+    assert (code, out) == (1, "")
+    assert "--gpus none" in err
+    assert container_of(stage) is None
+    wanted = stage.desk.load(name_of(stage))
+    assert wanted is not None
+    assert wanted.desired is Desired.STOP
+
+
+def test_a_dry_run_asks_no_engine_and_shows_no_secret(stage: EngineStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    monkeypatch.setenv("HF_TOKEN", "hush")
+    code, out, _ = stage.answer(*up(stage, "--dry-run", "--env", "HF_TOKEN", "--port", "9000", "--", "--log-verbose=1"))
+    assert code == 0
+    assert out.startswith("docker run --detach --init ")
+    assert "127.0.0.1:9001:8001" in out
+    assert out.rstrip().endswith("--log-verbose=1")
+    assert "hush" not in out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--port", "70000"), "first of three ports"),
+        (("--gpus", "some"), "names no GPUs"),
+        (("--memory", "much"), "is no size"),
+        (("--env", "A=b"), "not the name of an environment variable"),
+        (("--", "--http-port=1"), "set by tritop"),
+    ],
+)
+def test_wrong_words(stage: EngineStage, more: tuple[str, ...], said: str) -> None:
+    code, out, err = stage.answer(*up(stage, "--dry-run", *more))
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_down_of_what_is_not_there(stage: EngineStage) -> None:
+    code, _, err = stage.answer("down", f"{stage.prefix}-nobody")
+    assert code == 2
+    assert "runs no server" in err
+
+
+def test_without_an_engine_it_says_so(stage: EngineStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.address = "unix:///nowhere/docker.sock"
+    for arguments in (up(stage, "--detach"), ("ps",), ("down", "x"), ("restart", "x")):
+        code, _, err = stage.answer(*arguments)
+        assert code == 1
+        assert "there is no Docker engine at unix:///nowhere/docker.sock" in err
+    stage.address = None
+
+
+@pytest.mark.parametrize("moment", ["", "created", "running"])
+def test_a_tritop_that_is_killed_while_it_starts_a_container(stage: EngineStage, moment: str) -> None:
+    process = stage.tritop(*up(stage, "--detach"))
+    wait_until(lambda: _has_begun(stage) if not moment else state_of(stage) != "", "it has begun")
+    wait_until(lambda: not moment or state_of(stage) in (moment, "running"), f"its container is {moment}")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    code, _, err = stage.answer(*up(stage, "--detach"))
+    assert code == 0, err
+    assert state_of(stage) == "running"
+
+
+def _has_begun(stage: EngineStage) -> bool:
+    wanted = stage.desk.load(name_of(stage))
+    return wanted is not None and wanted.desired is Desired.RUN
+
+
+def test_a_tritop_that_is_killed_while_it_restarts_a_container(stage: EngineStage) -> None:
+    assert stage.answer(*up(stage, "--detach"))[0] == 0
+    found = container_of(stage)
+    assert found is not None
+    process = stage.tritop("restart", name_of(stage))
+    wait_until(lambda: state_of(stage) == "exited", "it was stopped")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wanted = stage.desk.load(name_of(stage))
+    assert wanted is not None
+    adopted = stage.hosted(wanted.spec, wish=None).open()
+    adopted.until_ready()
+    after = container_of(stage)
+    assert after is not None
+    assert after["Id"] == found["Id"]
+
+
+def test_a_tritop_that_is_killed_while_it_stops_a_container(stage: EngineStage) -> None:
+    assert stage.answer(*up(stage, "--detach"))[0] == 0
+    process = stage.tritop("down", name_of(stage))
+    wait_until(lambda: not _has_begun(stage), "its word is kept")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wanted: Wanted | None = stage.desk.load(name_of(stage))
+    assert wanted is not None
+    adopted = stage.hosted(wanted.spec, wish=None).open()
+    adopted.until_phase(Phase.STOPPED)
+    assert state_of(stage) == "exited"
+
+
+def test_down_and_restart_beside_a_tritop_that_supervises(stage: EngineStage) -> None:
+    assert stage.answer(*up(stage, "--detach"))[0] == 0
+    wanted = stage.desk.load(name_of(stage))
+    assert wanted is not None
+    watching = stage.hosted(wanted.spec, wish=None).open()
+    watching.until_ready()
+    code, out, err = stage.answer("restart", name_of(stage))
+    assert code == 0, err
+    assert f"supervised by process {os.getpid()}" in out
+    watching.until_ready()
+    assert watching.state.desired is Desired.RUN
+    assert stage.answer("down", name_of(stage))[0] == 0
+    watching.until_phase(Phase.STOPPED)
+    assert watching.state.restarts == 0
