@@ -142,9 +142,10 @@ def _stream(session: Session, *, one_line: bool) -> int:
 def draw(session: Session, configuration: Configuration, title: str, *, early: bool) -> int:
     """Show a session on the terminal; `early` lets it read while the screen is being imported."""
     settings = configuration.screen(title)
-    from tritop.cli.terminal import prepare_environment
+    from tritop.cli.terminal import keep_logging_off_the_screen, prepare_environment
 
     prepare_environment(settings, os.environ)
+    keep_logging_off_the_screen()
     with ending_by_signal():
         begun = EarlySession(session) if early else session
         try:

@@ -1,7 +1,8 @@
-"""What must be in the environment before textual is imported, because it reads it only then."""
+"""What must be arranged before a screen is drawn."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import MutableMapping
 
 from tritop.settings import Settings
@@ -22,3 +23,12 @@ def prepare_environment(settings: Settings, environ: MutableMapping[str, str]) -
         environ.setdefault(variable, value)
     if not settings.color:
         environ["NO_COLOR"] = "1"
+
+
+def keep_logging_off_the_screen() -> None:
+    """Give Python's log records somewhere to go that is not the terminal.
+
+    Without any handler the standard library writes warnings (asyncio's about a child that
+    somebody else has reaped, say) to stderr, in the middle of the picture.
+    """
+    logging.getLogger().addHandler(logging.NullHandler())
