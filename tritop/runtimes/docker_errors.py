@@ -157,6 +157,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     waiting: list[Any] = [error]
     while waiting:
         cause = waiting.pop(0)
+        if isinstance(cause, tuple):
+            waiting += cause
         if not isinstance(cause, BaseException) or id(cause) in seen:
             continue
         seen.add(id(cause))

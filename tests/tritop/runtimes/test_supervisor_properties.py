@@ -70,7 +70,7 @@ class SupervisedWorld(RuleBasedStateMachine):
     def give(self, given: Observed | Asked | Finished) -> None:
         before = self.state
         self.state, actions = step(self.state, given, self.now, POLICY)
-        if self.state.phase is Phase.FAILED and before.phase is not Phase.FAILED:
+        if self.state.phase is Phase.FAILED and before.phase not in (Phase.FAILED, Phase.ENGINE_LOST, Phase.FOREIGN):
             self.human_since_failed = False
         for action in actions:
             self.check(action, given, before)
