@@ -51,7 +51,7 @@ class DockerServer:
         desk: Desk | None = None,
     ) -> None:
         self.name = spec.name
-        self._spec = spec
+        self.spec = spec
         self._engine = engine
         self._wish = wish
         self._stop_at_end = stop_at_end
@@ -79,7 +79,7 @@ class DockerServer:
         self._lock.take()
         ports = wanted.ports if wanted is not None else None
         self._desired = wanted.desired if wanted is not None else Desired.STOP
-        runtime = DockerRuntime(self._engine, self._spec, ports=ports, take_lock=self._lock.take, made=self._keep_ports)
+        runtime = DockerRuntime(self._engine, self.spec, ports=ports, take_lock=self._lock.take, made=self._keep_ports)
         self._runtime = runtime
         supervised = Supervised(
             runtime,
@@ -141,7 +141,7 @@ class DockerServer:
                 f"another tritop (process {self._lock.holder()}) supervises {self.name}.", "Ask there, or end it."
             )
         if self.state.phase is Phase.FOREIGN:
-            raise RuntimeFailure(f"the container {self._spec.container_name} is not this operator's.")
+            raise RuntimeFailure(f"the container {self.spec.container_name} is not this operator's.")
         self._supervised.ask(wish)
 
     async def until(self, condition: Callable[[Supervision], bool]) -> Supervision:
@@ -184,7 +184,7 @@ class DockerServer:
 
     def log_source(self) -> LogSource:
         """The log of its container over all runs."""
-        return self._log or DockerLog(self._engine.address, self._spec.container_name)
+        return self._log or DockerLog(self._engine.address, self.spec.container_name)
 
     async def stop(self) -> None:
         """Let it go: the container runs on, unless it is to stop with tritop. Never raises."""
@@ -217,7 +217,7 @@ class DockerServer:
         if runtime is None or desk is None:
             return
         try:
-            desk.keep(Wanted(self._spec, self._desired, ports or runtime.ports))
+            desk.keep(Wanted(self.spec, self._desired, ports or runtime.ports))
             self._fault = ""
         except RuntimeFailure as failure:
             self._fault = str(failure)
