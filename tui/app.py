@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import shutil
 import signal
 import sys
 import threading
@@ -16,6 +17,8 @@ from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
+from textual.events import Resize
+from textual.geometry import Size
 from textual.message import Message
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
@@ -205,8 +208,17 @@ class TritopApp(App[object]):
             return True
         return self.desk.latest.mono - self._painted_mono >= SLOW_PAINT_S - 0.1
 
+    def _follow_the_terminal(self) -> None:
+        """Notice a size that no signal told of: one can be lost while the App comes back from the shell."""
+        if self.is_headless:
+            return
+        size = Size(*shutil.get_terminal_size())  # as Textual's driver asks, COLUMNS and LINES included
+        if size != self.size:
+            self.post_message(Resize(size, size))
+
     def _beat(self) -> None:
         """Count the time without a Snapshot; a Session that fell silent must not look alive."""
+        self._follow_the_terminal()
         self.desk.silent_s += BEAT_S
         screen = self.screen
         if self.desk.silent_s > 2 * BEAT_S and isinstance(screen, SnapshotScreen) and self.pace.may_paint():
