@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import shutil
 import signal
 import sys
 import threading
@@ -18,7 +17,6 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.events import Resize
-from textual.geometry import Size
 from textual.message import Message
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
@@ -29,7 +27,7 @@ from tritop.session import Session
 from tritop.settings import Settings
 from tui.commands import ActionCommands, ModelCommands
 from tui.desk import Desk
-from tui.driver import terminal_driver
+from tui.driver import terminal_driver, terminal_size
 from tui.keys import Place, action_named, bindings_for
 from tui.model_actions import ModelActions
 from tui.screens.base import SnapshotScreen
@@ -212,7 +210,7 @@ class TritopApp(App[object]):
         """Notice a size that no signal told of: one can be lost while the App comes back from the shell."""
         if self.is_headless:
             return
-        size = Size(*shutil.get_terminal_size())  # as Textual's driver asks, COLUMNS and LINES included
+        size = terminal_size()
         if size != self.size:
             self.post_message(Resize(size, size))
 

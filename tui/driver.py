@@ -7,19 +7,41 @@ the App never ends, and what it runs is never stopped.
 
 from __future__ import annotations
 
+import os
 import queue
+import shutil
+import sys
 import time
 from typing import Any
 
 from textual.driver import Driver
+from textual.geometry import Size
 
 from tui.compact import compact
 
-__all__ = ["end_writing", "hand_over", "terminal_driver"]
+__all__ = ["end_writing", "hand_over", "terminal_driver", "terminal_size"]
 
 LAST_WORDS_S = 2.0
 """How long the end waits for a terminal that does not read."""
 _LOOK_S = 0.1
+
+
+def terminal_size() -> Size:
+    """Cells across and lines of the terminal, by its own word.
+
+    Textual asks COLUMNS and LINES first. Where those are exported (by a script, by a CI runner, by an
+    older shell) they do not follow the terminal, and the picture would never fit it.
+    """
+    for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
+        if stream is None:
+            continue
+        try:
+            columns, lines = os.get_terminal_size(stream.fileno())
+        except (ValueError, OSError):
+            continue
+        if columns > 0 and lines > 0:
+            return Size(columns, lines)
+    return Size(*shutil.get_terminal_size())
 
 
 def hand_over(writer: Any, text: str | None, *, limit_s: float | None = None) -> bool:
@@ -54,6 +76,9 @@ def terminal_driver(driver: type[Driver]) -> type[Driver]:
 
     class TerminalDriver(driver):  # type: ignore[misc, valid-type]  # the base is only known at run time
         _ending = False
+
+        def _get_terminal_size(self) -> tuple[int, int]:
+            return terminal_size()
 
         def write(self, data: str) -> None:
             writer = getattr(self, "_writer_thread", None)

@@ -94,11 +94,13 @@ def test_the_demo_is_driven_by_keys(open_terminal: Open) -> None:
 
 
 def test_suspended_resumed_and_resized(open_terminal: Open, tmp_path: Path) -> None:
-    terminal = open_terminal("env PS1='at your service: ' bash --norc --noprofile", 120, 36)
+    # A size in the environment does not follow the terminal: what the terminal says counts.
+    size = "COLUMNS=70 LINES=20"
+    terminal = open_terminal(f"env {size} PS1='at your service: ' bash --norc --noprofile", 120, 36)
     terminal.wait_for_text("at your service:")
     command = [sys.executable, "-m", "tests.tui.screen_process", str(tmp_path / "record"), ""]
     terminal.type(f"cd {shlex.quote(str(Path(__file__).parents[2]))}; {shlex.join(command)}")
-    terminal.wait_for_text("WHERE THE TIME GOES")
+    terminal.wait_for("the whole width", lambda text: "WHERE THE TIME GOES" in text and "PEND" in text)
     terminal.press("C-z")
     terminal.wait_for_text("Stopped")
     terminal.type("fg")
