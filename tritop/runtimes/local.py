@@ -192,7 +192,7 @@ class LocalServer:
         try:
             await self._spawn(triton)
         except RuntimeFailure as failure:
-            self._state, self._explanation = LaunchState.FAILED, failure.sentence
+            self._explanation, self._state = failure.sentence, LaunchState.FAILED
             raise
         self._watch = asyncio.create_task(self._watch_process(triton), name=f"watch {self._name}")
 
@@ -272,7 +272,7 @@ class LocalServer:
             try:
                 await self._spawn(triton)
             except RuntimeFailure as failure:
-                self._state, self._explanation = LaunchState.FAILED, failure.sentence
+                self._explanation, self._state = failure.sentence, LaunchState.FAILED
                 return
             if not self._is_starting():
                 # It was stopped while there was no process that could have been told.
@@ -289,17 +289,18 @@ class LocalServer:
         return self._state is LaunchState.STARTING
 
     def _settle(self, ending: Ending) -> None:
-        """Note how the server ended."""
-        self._exit_code = ending.exit_code
-        if self._state in {LaunchState.STOPPING, LaunchState.STOPPED}:
-            self._state = LaunchState.STOPPED
-            self._explanation = "It did not end in time and was killed." if ending.killed else "It was stopped."
-        elif self._state is not LaunchState.FAILED:
-            crashed = self._state is LaunchState.READY
-            self._state = LaunchState.CRASHED if crashed else LaunchState.FAILED
-            self._explanation = explain_exit(ending.exit_code, self._telling_lines())
+        """Note how the server ended; the state last, since other threads read what goes with it."""
+        state, explanation = self._state, self._explanation
+        if state in {LaunchState.STOPPING, LaunchState.STOPPED}:
+            state = LaunchState.STOPPED
+            explanation = "It did not end in time and was killed." if ending.killed else "It was stopped."
+        elif state is not LaunchState.FAILED:
+            state = LaunchState.CRASHED if state is LaunchState.READY else LaunchState.FAILED
+            explanation = explain_exit(ending.exit_code, self._telling_lines())
         if ending.dropped_log_bytes:
-            self._explanation += f" {ending.dropped_log_bytes} bytes of its log could not be written."
+            explanation += f" {ending.dropped_log_bytes} bytes of its log could not be written."
+        self._exit_code, self._explanation = ending.exit_code, explanation
+        self._state = state
 
     def _telling_lines(self) -> tuple[str, ...]:
         """Both ends of the log, without an untrue word about a taken port.
@@ -346,8 +347,8 @@ class LocalServer:
             self._state = LaunchState.READY
             return
         # With --exit-on-error=false a server that failed to initialise stays, and says so.
-        self._state = LaunchState.FAILED
         self._explanation = f"It could not initialise: {failure_reason(self._telling_lines())}"
+        self._state = LaunchState.FAILED
         if self._process is not None:
             self._process.ask_to_stop(_EXIT_TIMEOUT_S)
 
