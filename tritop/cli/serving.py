@@ -14,6 +14,7 @@ from tritop.cli.run import complain
 from tritop.cli.waiting import SamplingWindow, await_snapshot, ending_by_signal, running
 from tritop.config import Configuration, Resolved, endpoint_of, load, resolve_targets
 from tritop.config.endpoints import with_unique_names
+from tritop.endpoint import Endpoint
 from tritop.errors import Unreachable, UsageError
 from tritop.model import Snapshot
 from tritop.session import Session
@@ -46,18 +47,27 @@ def find_servers(configuration: Configuration, texts: Sequence[str]) -> Resolved
         for note in (*resolved.notes, *_misspelt_verbs(configuration, texts)):
             complain(note)
         return resolved
-    from tritop.discovery import discover
-
-    found = discover()
-    if not found.targets:
+    endpoints, tried = _servers_here(configuration)
+    if not endpoints:
         configured = ", ".join(configuration.file.targets)
         raise Unreachable(
-            f"no Triton server was found on this host ({'; '.join(found.tried)}).",
+            f"no Triton server was found on this host ({'; '.join(tried)}).",
             f"Name one: tritop {configured or 'gpu-box:8001'}"
             + ("" if configured else ", or try tritop demo, which brings its own."),
         )
-    endpoints = [endpoint_of(configuration, target, target.name) for target in found.targets]
-    return Resolved(tuple(with_unique_names(endpoints)))
+    return Resolved(endpoints)
+
+
+def _servers_here(configuration: Configuration) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+    """The servers on this host by their processes, ports and containers; and what was tried."""
+    from tritop.cli.discovering import containers_here
+    from tritop.discovery import discover
+
+    found, containers = discover(), containers_here()
+    by_process = [endpoint_of(configuration, target, target.name) for target in found.targets]
+    # A container's ports may be those of this host, and one of them the usual one: each server once.
+    by_address = {endpoint.grpc_address: endpoint for endpoint in (*by_process, *containers.endpoints)}
+    return tuple(with_unique_names(list(by_address.values()))), (*found.tried, containers.tried)
 
 
 def show(

@@ -187,7 +187,7 @@ class DockerServer:
         return self._log or DockerLog(self._engine.address, self.spec.container_name)
 
     async def stop(self) -> None:
-        """Let it go: the container runs on, unless it is to stop with tritop. Never raises."""
+        """Let it go: the container runs on, unless it is to stop with tritop. Never raises, and may be called twice."""
         if self._supervised is not None and self._task is not None and not self._task.done():
             doing = self.state.doing
             if self._stop_at_end and self.supervises and not (doing is not None and doing.do is Do.PULL):
@@ -195,8 +195,9 @@ class DockerServer:
                 await self.until(lambda state: state.phase in _ENDED)
             await self._supervised.let_go()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         if self._runtime is not None:
             await self._runtime.close()
         if self._lock is not None:

@@ -73,11 +73,14 @@ def _run(namespace: argparse.Namespace) -> int:
 
 def _show(server: DockerServer, namespace: argparse.Namespace, configuration: Configuration) -> int:
     from tritop.live import LiveSession
+    from tritop.live.gpus import nvml_collector
 
     session = LiveSession(
         hosted=[server],
         interval_s=configuration.interval_s,
         first_interval_s=min(FIRST_INTERVAL_S, configuration.interval_s),
+        attended=True,
+        make_gpu_collector=nvml_collector,
     )
     code = serving.show(session, namespace, configuration, title=server.name)
     if server.state.running and not namespace.stop_at_exit:

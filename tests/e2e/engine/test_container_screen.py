@@ -1,0 +1,137 @@
+"""A container on the screen: it comes up, its traffic shows, it is killed and comes back, and outlives the screen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from queue import SimpleQueue
+
+import pytest
+
+from tests.e2e.engine.engine_stage import EngineStage
+from tests.e2e.engine.test_container_lives import KILL_TRITON
+from tests.e2e.tmux_terminal import ENDED, Open, then_say
+from tests.processes import wait_until
+from tritop.live import LiveSession
+from tritop.logs import LogLine
+from tritop.model import ModelState, ServerState, Snapshot
+from tritop.operation import SetTraffic
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+
+
+class Arrived:
+    """The newest Snapshot of a session."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Snapshot] = SimpleQueue()
+        self.seen: list[str] = []
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        (server,) = snapshot.servers
+        words = (server.state.value, *(model.state.value for model in server.models))
+        if not self.seen or self.seen[-1] != " ".join(words):
+            self.seen.append(" ".join(words))
+        self.newest = snapshot
+
+    def ready(self) -> bool:
+        server = self.newest.servers[0]
+        ready = {model.name for model in server.models if model.state is ModelState.READY}
+        return server.state is ServerState.READY and ready == {"tiny", "pair"}
+
+
+def test_a_session_shows_a_container_from_nothing_over_a_crash(stage: EngineStage) -> None:
+    hosted = stage.hosted()
+    session = LiveSession(hosted=[hosted.server], interval_s=0.25)
+    arrived = Arrived()
+    lines: list[LogLine] = []
+    session.start(arrived)
+    try:
+        wait_until(lambda: hasattr(arrived, "newest"), "the first Snapshot came")
+        wait_until(arrived.ready, "its models are READY")
+        end_following = session.follow_log(hosted.name, lines.extend)
+        session.submit(SetTraffic(hosted.name, "tiny", concurrency=2))
+        wait_until(
+            lambda: any((model.requests_per_s or 0) > 0 for model in arrived.newest.servers[0].models), "traffic flows"
+        )
+        kill = ["docker", "exec", hosted.container_name, "bash", "-c", KILL_TRITON]
+        subprocess.run(kill, check=True, capture_output=True)
+        wait_until(lambda: arrived.newest.servers[0].state is ServerState.CRASHED, "the crash shows")
+        launch = arrived.newest.servers[0].launch
+        assert launch is not None
+        assert "SIGKILL" in launch.explanation
+        assert launch.restart_in_s is not None
+        wait_until(arrived.ready, "it is back")
+        launch = arrived.newest.servers[0].launch
+        assert launch is not None
+        assert (launch.restarts, launch.runtime) == (1, "docker")
+        assert launch.command.startswith("docker run ")
+        wait_until(
+            lambda: sum("successfully loaded 'tiny'" in line.text for line in lines) == 2, "both runs are logged"
+        )
+        assert {line.run for line in lines if "successfully loaded 'tiny'" in line.text} == {1, 2}
+        end_following()
+    finally:
+        session.stop()
+    assert hosted.shown()["State"]["Running"], "it outlives the session"
+
+
+@pytest.mark.terminal
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_up_in_a_terminal(stage: EngineStage, open_terminal: Open) -> None:
+    name = f"{stage.prefix}-screen"
+    up = [sys.executable, "-m", "tritop", "up", str(stage.models), "--name", name, "--image", stage.image]
+    kept = ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME")
+    environ = [f"{key}={value}" for key, value in stage.environ.items() if key in kept]
+    terminal = open_terminal(then_say(["env", *environ, *up]), 140, 40)
+    terminal.wait_for("its models stand there", lambda text: "tiny" in text and "pair" in text and "READY" in text)
+    stage.docker("exec", f"tritop-{name}", "bash", "-c", KILL_TRITON)
+    terminal.wait_for("the crash", lambda text: "CRASHED" in text)
+    terminal.wait_for("that it is back", lambda text: "CRASHED" not in text and "READY" in text and "tiny" in text)
+    assert len(stage.containers(f"tritop-{name}")) == 1
+    terminal.press("q")
+    text = terminal.wait_for_text(ENDED)
+    assert f"tritop down {name}" in text
+    assert stage.client.api.inspect_container(f"tritop-{name}")["State"]["Running"]
+
+
+def test_without_a_target_the_containers_of_this_host_are_found(stage: EngineStage) -> None:
+    """Ours and somebody else's, by the ports that they publish."""
+    hosted = stage.up()
+    other = f"{stage.prefix}-foreign"
+    command = ["tritonserver", "--model-repository=/models", "--model-control-mode=explicit"]
+    ports = {"8001/tcp": ("127.0.0.1", None), "8002/tcp": ("127.0.0.1", None)}
+    stage.other(other, command, ports=ports, init=True).start()
+    found: dict[str, str] = {}
+
+    def both_answer() -> bool:
+        code, out, err = stage.answer("models", "--json")
+        assert code in (0, 1, 3), err
+        found.update({server["name"]: server["state"] for server in json.loads(out)["servers"]})
+        return found.get(hosted.container_name) == "READY" and found.get(other) == "READY"
+
+    wait_until(both_answer, "both are found and answer")
+
+
+@pytest.mark.terminal
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_tritop_alone_goes_on_supervising_what_runs(stage: EngineStage, open_terminal: Open) -> None:
+    name = f"{stage.prefix}-adopted"
+    up = ("up", str(stage.models), "--name", name, "--image", stage.image, "--detach")
+    assert stage.answer(*up)[0] == 0
+    kept = ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME")
+    environ = [f"{key}={value}" for key, value in stage.environ.items() if key in kept]
+    terminal = open_terminal(then_say(["env", *environ, sys.executable, "-m", "tritop"]), 160, 40)
+    terminal.wait_for("its models stand there", lambda text: "tiny" in text and name in text)
+    started = stage.client.api.inspect_container(f"tritop-{name}")["State"]["StartedAt"]
+    stage.docker("exec", f"tritop-{name}", "bash", "-c", KILL_TRITON)
+
+    def runs_again() -> bool:
+        state = stage.client.api.inspect_container(f"tritop-{name}")["State"]
+        return bool(state["Running"]) and state["StartedAt"] > started
+
+    wait_until(runs_again, "it was started again")
+    terminal.press("q")
+    terminal.wait_for_text(ENDED)

@@ -1,0 +1,107 @@
+"""The Triton containers of this host, for a command line that names no server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tritop.endpoint import Endpoint
+from tritop.errors import RuntimeFailure
+
+if TYPE_CHECKING:
+    from tritop.runtimes.docker import Engine
+    from tritop.runtimes.docker_list import TritonContainer
+    from tritop.runtimes.docker_server import DockerServer
+
+_ENGINE_TIMEOUT_S = 2.0
+_SOCKET = "/var/run/docker.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainersHere:
+    """What an engine of this host has."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    """Running Tritons whose ports are published, ours and others."""
+    tried: str = ""
+    """A sentence for when nothing was found."""
+
+
+def containers_here(environ: Mapping[str, str] = os.environ) -> ContainersHere:
+    """Ask the engine of this host, if there is one, for running Tritons. An engine in trouble is only told of."""
+    if not engine_is_likely(environ):
+        return ContainersHere(tried="Docker: no engine here")
+    import asyncio
+
+    from tritop.runtimes.docker import Engine
+    from tritop.runtimes.docker_list import list_tritons
+
+    async def look() -> tuple[TritonContainer, ...]:
+        engine = Engine(timeout_s=_ENGINE_TIMEOUT_S)
+        try:
+            return await list_tritons(engine)
+        finally:
+            engine.close()
+
+    try:
+        found = asyncio.run(look())
+    except RuntimeFailure as failure:
+        return ContainersHere(tried=f"Docker: {failure.sentence.rstrip('.')}")
+    endpoints = tuple(one.endpoint for one in found if one.endpoint is not None)
+    return ContainersHere(endpoints, f"Docker: {len(found)} Triton containers, none of them with its ports published")
+
+
+def engine_is_likely(environ: Mapping[str, str]) -> bool:
+    """Whether an engine is worth asking for; looks only at names, so that a host without one pays nothing."""
+    rootless = os.path.join(environ.get("XDG_RUNTIME_DIR", ""), "docker.sock")
+    named = environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT")
+    return bool(named) or os.path.exists(_SOCKET) or (bool(environ.get("XDG_RUNTIME_DIR")) and os.path.exists(rootless))
+
+
+def adopted_here(environ: Mapping[str, str] = os.environ) -> tuple[DockerServer, ...]:
+    """The servers that this operator wants to run and that no other tritop supervises, to be supervised again."""
+    if not engine_is_likely(environ):
+        return ()
+    import asyncio
+
+    from tritop.runtimes.docker import Engine
+
+    async def look() -> tuple[DockerServer, ...]:
+        engine = Engine(timeout_s=_ENGINE_TIMEOUT_S)
+        try:
+            return await _adoptable(engine)
+        finally:
+            engine.close()
+
+    try:
+        return asyncio.run(look())
+    except RuntimeFailure:
+        # The search for endpoints tells of it.
+        return ()
+
+
+async def _adoptable(engine: Engine) -> tuple[DockerServer, ...]:
+    from tritop.cli.containers import desk_of, ours
+    from tritop.runtimes.desired import held
+    from tritop.runtimes.docker import Engine
+    from tritop.runtimes.docker_server import DockerServer
+    from tritop.runtimes.supervisor import Desired
+
+    desk = await desk_of(engine)
+    servers = []
+    for container in await ours(engine):
+        wanted = desk.load(container.profile)
+        if wanted is None or not (container.running or wanted.desired is Desired.RUN):
+            continue
+        with held(desk.lock(container.profile)) as free:
+            if free:
+                servers.append(DockerServer(wanted.spec, Engine(engine.address), wish=None, desk=desk))
+    return tuple(servers)
+
+
+def without(endpoints: Collection[Endpoint], servers: Collection[DockerServer]) -> tuple[Endpoint, ...]:
+    """The endpoints of other servers than these."""
+    theirs = {server.spec.container_name for server in servers}
+    return tuple(endpoint for endpoint in endpoints if endpoint.name not in theirs)
