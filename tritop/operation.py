@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tritop.change import ConfigEdit, Preview, VersionChoice
+from tritop.server_spec import ServerSpec
 from tritop.trial import DEFAULT_RAILS, Rails
 
 
@@ -168,12 +169,69 @@ class SaveConfig:
     model: str
 
 
+class Wish(StrEnum):
+    """What an operator asks for."""
+
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+    REMOVE = "remove"
+    """Stop it and remove its container, its log with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SteerServer:
+    """Start, stop, restart or remove a server that runs in a container or that this tritop runs."""
+
+    server: str
+    wish: Wish
+    confirmed: bool = False
+    """The operator was told that tritop did not make its container, and means it. Without it such a
+    container is never touched."""
+    container_id: str = ""
+    """The container that the operator saw: another one of its name is not meant. "" for one without."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewLaunch:
+    """Ask what a launch would do and what is in its way; its answer is a `LaunchPreview`. Nothing is changed."""
+
+    spec: ServerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchServer:
+    """Run a new server in a container, supervised from now on."""
+
+    spec: ServerSpec
+
+    @property
+    def server(self) -> str:
+        """The server that it will be."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPreview:
+    """What a launch would do."""
+
+    command: str
+    """The `docker run` line that does the same."""
+    obstacle: str = ""
+    """Why it cannot be launched, with what to do about it; "" where nothing is known to be in the way."""
+    notes: tuple[str, ...] = ()
+    """Sentences: that the image is pulled first, how much disk is free, that no GPU is there, ..."""
+
+
+ServerOperation = SteerServer | PreviewLaunch | LaunchServer
+"""What needs the runtime of a server; carried out by `tritop.live.servers`."""
+
 RecordedOperation = KeepTrial | TakeBackTrial | Undo | SaveConfig
 """What needs the ledger or the repository beside the server."""
 
 ModelOperation = ModelChange | PreviewEdit | PreviewChange
 
-Operation = SetTraffic | SetInterval | ReadNow | ReadPcie | ModelOperation | RecordedOperation
+Operation = SetTraffic | SetInterval | ReadNow | ReadPcie | ModelOperation | RecordedOperation | ServerOperation
 
 
 class OperationState(StrEnum):
@@ -198,5 +256,5 @@ class OperationStatus:
     finished_at: float | None = None
     text: str = ""
     """Progress while it runs, the outcome or the error once it ended; untrusted."""
-    result: Preview | None = None
+    result: Preview | LaunchPreview | None = None
     """What was found out, for an operation that asks for a preview or that changed something."""

@@ -41,7 +41,8 @@ class Question:
     def preview(self) -> Preview | None:
         """The answer, `None` while there is none."""
         status = self._status()
-        return status.result if status is not None else None
+        result = status.result if status is not None else None
+        return result if isinstance(result, Preview) else None
 
     @property
     def failure(self) -> str:

@@ -20,7 +20,8 @@ from tritop.demo.repository import write_repository
 from tritop.errors import RuntimeFailure
 from tritop.protocol import service_pb2
 from tritop.runtimes.local import LaunchState, LocalServer
-from tritop.runtimes.ports import HOST, Ports, free_ports, listening_ports
+from tritop.runtimes.ports import free_ports, listening_ports
+from tritop.server_spec import HOST, Ports
 
 pytestmark = pytest.mark.triton
 

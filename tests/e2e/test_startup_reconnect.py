@@ -15,7 +15,8 @@ from tritop.demo.repository import write_repository
 from tritop.errors import ReadError, RuntimeFailure, Unreachable
 from tritop.model import ControlMode
 from tritop.runtimes.local import LocalServer
-from tritop.runtimes.ports import Ports, free_ports
+from tritop.runtimes.ports import free_ports
+from tritop.server_spec import Ports
 
 pytestmark = pytest.mark.triton
 

@@ -17,7 +17,8 @@ from tests.e2e.tmux_terminal import ENDED, Open, TmuxTerminal, then_say
 from tests.e2e.triton_calls import infer_tiny, load
 from tests.processes import descendants, is_running, wait_until
 from tests.running_triton import TritonFactory
-from tritop.runtimes.ports import Ports, free_ports
+from tritop.runtimes.ports import free_ports
+from tritop.server_spec import Ports
 
 pytestmark = [
     pytest.mark.triton,

@@ -19,8 +19,9 @@ from tritop.errors import RuntimeFailure
 from tritop.runtimes import embedded
 from tritop.runtimes.embedded import EmbeddedTriton, check_machine, check_numpy, find_embedded_triton
 from tritop.runtimes.local import LaunchState, LocalServer
-from tritop.runtimes.ports import HOST, free_ports, listening_ports
+from tritop.runtimes.ports import free_ports, listening_ports
 from tritop.runtimes.server_log import ServerLog, clean_line, explain_exit, port_in_use
+from tritop.server_spec import HOST
 
 
 @given(st.text())

@@ -19,7 +19,9 @@ from tritop.runtimes.docker_server import DockerServer
 from tritop.runtimes.docker_spec import environment_of
 from tritop.runtimes.ports import free_ports
 from tritop.runtimes.profile import fields_of_profile
-from tritop.runtimes.spec import (
+from tritop.runtimes.repository_folder import repository_path
+from tritop.runtimes.supervisor import Phase, Wish
+from tritop.server_spec import (
     MANAGED,
     OWNER,
     SPEC,
@@ -29,9 +31,7 @@ from tritop.runtimes.spec import (
     parse_gpus,
     parse_size,
     ports_from_base,
-    repository_path,
 )
-from tritop.runtimes.supervisor import Phase, Wish
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 _NVIDIA_DEVICE = Path("/dev/nvidiactl")

@@ -19,9 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tritop.errors import RuntimeFailure
-from tritop.runtimes.ports import Ports
-from tritop.runtimes.spec import ServerSpec, spec_document, spec_from_document
 from tritop.runtimes.supervisor import Desired
+from tritop.server_spec import Ports, ServerSpec, spec_document, spec_from_document
 
 
 @dataclass(frozen=True, slots=True)

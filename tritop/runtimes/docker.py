@@ -19,10 +19,9 @@ from tritop.runtimes.docker_pull import PullProgress, stream_pull
 from tritop.runtimes.docker_spec import create_arguments
 from tritop.runtimes.engine_thread import EngineThread, call_apart
 from tritop.runtimes.port_owner import process_at
-from tritop.runtimes.ports import Ports
 from tritop.runtimes.server_log import clean_line
-from tritop.runtimes.spec import MANAGED, ServerSpec
 from tritop.runtimes.supervisor import EndingKind
+from tritop.server_spec import MANAGED, Ports, ServerSpec
 
 T = TypeVar("T")
 

@@ -10,8 +10,7 @@ from tritop.discovery import target_of_command
 from tritop.endpoint import Endpoint
 from tritop.runtimes.docker import Engine
 from tritop.runtimes.docker_spec import seconds_of
-from tritop.runtimes.ports import HOST
-from tritop.runtimes.spec import MANAGED, OWNER, PROFILE, TRITON_LABEL
+from tritop.server_spec import HOST, MANAGED, OWNER, PROFILE, TRITON_LABEL
 from tritop.target import GRPC_PORT, HTTP_PORT, METRICS_PORT, Target
 
 

@@ -22,10 +22,9 @@ from tritop.runtimes.docker_spec import bound_ports, seconds_of
 from tritop.runtimes.engine_thread import call_apart
 from tritop.runtimes.heal import reload_model
 from tritop.runtimes.load_progress import LoadProgress
-from tritop.runtimes.ports import HOST, Ports, free_ports, is_free
+from tritop.runtimes.ports import free_ports, is_free
 from tritop.runtimes.probe import HealthProbe
 from tritop.runtimes.server_log import clean_line
-from tritop.runtimes.spec import MANAGED, OWNER, PROFILE, SPEC, ServerSpec, ports_from_base
 from tritop.runtimes.stubs import StubWatch, processes_of
 from tritop.runtimes.supervisor import (
     Action,
@@ -40,6 +39,7 @@ from tritop.runtimes.supervisor import (
     Status,
     Supervision,
 )
+from tritop.server_spec import HOST, MANAGED, OWNER, PROFILE, SPEC, Ports, ServerSpec, ports_from_base
 
 _START_ATTEMPTS = 4
 _HEAD_S = 5.0

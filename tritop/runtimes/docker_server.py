@@ -18,10 +18,10 @@ from tritop.runtimes.docker_errors import sentence_case
 from tritop.runtimes.docker_launch import Sight, launch_of
 from tritop.runtimes.docker_log import DockerLog
 from tritop.runtimes.docker_runtime import DockerRuntime
-from tritop.runtimes.ports import Ports
-from tritop.runtimes.spec import ServerSpec, docker_run_line, models_in
+from tritop.runtimes.repository_folder import models_in
 from tritop.runtimes.supervised import Supervised
 from tritop.runtimes.supervisor import Desired, Do, Phase, Policy, Supervision, Wish
+from tritop.server_spec import Ports, ServerSpec, docker_run_line
 
 _RAN = (Phase.STARTING, Phase.READY, Phase.NOT_READY, Phase.PAUSED)
 

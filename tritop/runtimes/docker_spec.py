@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tritop.errors import UsageError
-from tritop.runtimes.ports import HOST, Ports
-from tritop.runtimes.spec import (
+from tritop.server_spec import (
     GRPC_PORT,
+    HOST,
     HTTP_PORT,
     LOG_OPTIONS,
     METRICS_PORT,
     REPOSITORY_IN_CONTAINER,
+    Ports,
     ServerSpec,
     labels_of,
     port_bindings,

@@ -28,8 +28,9 @@ from tritop.protocol import grpc, open_channel, request_metadata, service_pb2, s
 from tritop.runtimes.embedded import EmbeddedTriton, find_embedded_triton, inherited_environment
 from tritop.runtimes.guarded import Ending, GuardedProcess, Order
 from tritop.runtimes.guardian import remove_folders
-from tritop.runtimes.ports import HOST, Ports, free_ports, is_free, listening_ports
+from tritop.runtimes.ports import free_ports, is_free, listening_ports
 from tritop.runtimes.server_log import ServerLog, explain_exit, failure_reason, port_in_use
+from tritop.server_spec import HOST, Ports
 
 _LOG_BYTES = 16 * 1024 * 1024
 _SHM_BYTES = 1024 * 1024

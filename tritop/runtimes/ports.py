@@ -6,22 +6,12 @@ import contextlib
 import os
 import random
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
 from tritop.errors import RuntimeFailure
+from tritop.server_spec import HOST, Ports
 
-HOST = "127.0.0.1"
 _TCP_LISTEN = "0A"
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The three ports of one server on 127.0.0.1."""
-
-    http: int
-    grpc: int
-    metrics: int
 
 
 def is_free(port: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tritop.errors import UsageError
-from tritop.runtimes.spec import parse_gpus, parse_size
+from tritop.server_spec import parse_gpus, parse_size
 
 
 def _text(value: object) -> str:

@@ -19,8 +19,8 @@ from tritop.endpoint import Endpoint
 from tritop.runtimes.desired import Desk
 from tritop.runtimes.docker import Engine
 from tritop.runtimes.docker_server import DockerServer
-from tritop.runtimes.spec import ServerSpec
 from tritop.runtimes.supervisor import Desired, Phase, Policy, Supervision, Wish
+from tritop.server_spec import ServerSpec
 
 WAIT_S = 90.0
 QUICK = Policy(world_retry_s=1.0)

@@ -11,8 +11,8 @@ import pytest
 from tests.e2e.engine.engine_stage import EngineStage
 from tests.e2e.triton_calls import call
 from tritop.protocol import service_pb2
-from tritop.runtimes.spec import ServerSpec
 from tritop.runtimes.supervisor import Desired, Phase, Policy, Wish
+from tritop.server_spec import ServerSpec
 
 pytestmark = pytest.mark.engine
 
@@ -97,7 +97,8 @@ def test_free_ports_that_are_taken_at_the_last_moment_are_chosen_anew(
     stage: EngineStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tritop.runtimes import docker_runtime
-    from tritop.runtimes.ports import Ports, free_ports
+    from tritop.runtimes.ports import free_ports
+    from tritop.server_spec import Ports
 
     base = three_free_ports()
     offers = [Ports(base, base + 1, base + 2)]

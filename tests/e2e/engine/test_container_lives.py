@@ -13,9 +13,9 @@ from tests.e2e.engine.engine_stage import EngineStage
 from tests.e2e.triton_calls import first_reading, infer_tiny
 from tests.processes import wait_until
 from tritop.runtimes.docker_spec import create_arguments
-from tritop.runtimes.spec import docker_run_line
 from tritop.runtimes.stubs import processes_of
 from tritop.runtimes.supervisor import Desired, Phase, Wish
+from tritop.server_spec import docker_run_line
 
 pytestmark = pytest.mark.engine
 
@@ -146,7 +146,7 @@ def test_without_anybody_connected_it_stops_gracefully_and_starts_the_same_conta
 def test_the_docker_run_line_makes_the_same_container(stage: EngineStage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("D1_SECRET", "hush")
     spec = stage.spec(memory_bytes=1 << 30, environment=("D1_SECRET",), base_port=29000, arguments=("--log-verbose=1",))
-    from tritop.runtimes.ports import Ports
+    from tritop.server_spec import Ports
 
     ports = Ports(29000, 29001, 29002)
     line = docker_run_line(spec, ports, "me@here")

@@ -27,10 +27,9 @@ from tritop.runtimes.docker_pull import Layer, PullFold, PullProgress, stream_pu
 from tritop.runtimes.docker_spec import bound_ports, seconds_of
 from tritop.runtimes.load_progress import LoadProgress
 from tritop.runtimes.port_owner import process_at
-from tritop.runtimes.ports import Ports
-from tritop.runtimes.spec import ServerSpec
 from tritop.runtimes.stubs import stubs_among
 from tritop.runtimes.supervisor import Desired, EndingKind, Phase, Supervision
+from tritop.server_spec import Ports, ServerSpec
 
 ADDRESS = "unix:///var/run/docker.sock"
 

@@ -12,16 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tritop.errors import UsageError
-from tritop.runtimes.ports import Ports
 from tritop.runtimes.profile import fields_of_profile
-from tritop.runtimes.spec import (
+from tritop.runtimes.repository_folder import models_in, repository_path
+from tritop.server_spec import (
+    Ports,
     ServerSpec,
     check_spec,
     docker_run_line,
-    models_in,
     parse_gpus,
     parse_size,
-    repository_path,
     server_command,
     spec_document,
     spec_from_document,

@@ -32,7 +32,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(namespace: argparse.Namespace) -> int:
     from tritop.doctor import CheckState, Request, examine
-    from tritop.runtimes.spec import DEFAULT_IMAGE
+    from tritop.server_spec import DEFAULT_IMAGE
 
     if namespace.port is not None and not 1 <= namespace.port <= 65533:
         raise UsageError(f"{namespace.port} cannot be the first of three ports.", "Give a number from 1 to 65533.")

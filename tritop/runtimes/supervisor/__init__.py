@@ -3,6 +3,7 @@
 `words` holds the values, `machine.step` is the one way in, `ends` and `health` are two parts of it.
 """
 
+from tritop.operation import Wish
 from tritop.runtimes.supervisor.machine import step
 from tritop.runtimes.supervisor.words import (
     Action,
@@ -20,7 +21,6 @@ from tritop.runtimes.supervisor.words import (
     Policy,
     Status,
     Supervision,
-    Wish,
 )
 
 __all__ = [

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tritop.operation import Wish
 from tritop.runtimes.supervisor.ends import ended, held
 from tritop.runtimes.supervisor.health import listen, mend
 from tritop.runtimes.supervisor.words import (
@@ -38,7 +39,6 @@ from tritop.runtimes.supervisor.words import (
     Policy,
     Status,
     Supervision,
-    Wish,
     due,
     enter,
 )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from tritop.operation import Wish
+
 
 class Desired(StrEnum):
     """The operator's last word; it is kept on disk and survives tritop."""
@@ -136,16 +138,6 @@ class Observed:
     """Anything that grows with the log; a start is slow, not stuck, while it does."""
     writer: bool = True
     """Whether this tritop is the one that may act on this engine."""
-
-
-class Wish(StrEnum):
-    """What an operator asks for."""
-
-    START = "start"
-    STOP = "stop"
-    RESTART = "restart"
-    REMOVE = "remove"
-    """Stop it and remove its container, its log with it."""
 
 
 @dataclass(frozen=True, slots=True)

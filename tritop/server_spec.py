@@ -12,12 +12,12 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from tritop.errors import UsageError
-from tritop.runtimes.ports import HOST, Ports
 
+HOST = "127.0.0.1"
+"""Where published ports are bound: Triton has no authentication."""
 DEFAULT_IMAGE = "nvcr.io/nvidia/tritonserver:26.01-py3"
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
 """Inside the container: Triton's defaults."""
@@ -37,6 +37,15 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = ("--http-port", "--grpc-port", "--metrics-port", "--http-address", "--grpc-address", "--metrics-address")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The three ports of one server on 127.0.0.1."""
+
+    http: int
+    grpc: int
+    metrics: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,29 +214,6 @@ def parse_gpus(text: str) -> tuple[str, ...]:
     if gpus != ("all",) and not all(re.fullmatch(r"\d+|(?:GPU|MIG)-[0-9A-Za-z/-]+", gpu) for gpu in gpus):
         raise UsageError(f"{text!r} names no GPUs.", "Write it as all, none, 0,1 or GPU-6f2c...; UUIDs stay the same.")
     return gpus
-
-
-def repository_path(text: str) -> str:
-    """The absolute path of a model repository.
-
-    Raises:
-        UsageError: there is no such folder here.
-    """
-    path = Path(text).expanduser().resolve()
-    if not path.is_dir():
-        raise UsageError(f"the model repository {path} is not a folder.", "Give the folder that holds the models.")
-    if "," in str(path):
-        raise UsageError(f"{path} holds a comma, which Docker cannot mount.", "Give the folder another name.")
-    return str(path)
-
-
-def models_in(repository: str) -> int | None:
-    """How many models a repository holds, to count the loaded ones against; `None` where it cannot be read."""
-    try:
-        entries = [entry for entry in Path(repository).iterdir() if entry.is_dir() and entry.name[:1] != "."]
-    except OSError:
-        return None
-    return len(entries)
 
 
 def spec_document(spec: ServerSpec) -> dict[str, Any]:
