@@ -18,7 +18,7 @@ from tritop.endpoint import Endpoint
 from tritop.live.logs import LogDesk
 from tritop.logs import LogLevel, LogLine
 from tritop.model import Launch
-from tritop.operation import Operation
+from tritop.operation import Operation, Wish
 from tritop.runtimes.local import LaunchState, LocalServer
 from tritop.runtimes.log_find import find_logs
 
@@ -73,6 +73,13 @@ class _Hosted:
 
     async def start(self, submit: Callable[[Operation], None]) -> Endpoint:
         return self._server.endpoint
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self._server.endpoint
+
+    def ask(self, wish: Wish) -> None:
+        raise AssertionError(f"nobody asks for {wish} here")
 
     async def stop(self) -> None:
         await self._server.stop()

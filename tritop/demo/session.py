@@ -15,7 +15,7 @@ from tritop.errors import RuntimeFailure, TritopError
 from tritop.live import LiveSession
 from tritop.live.gpus import nvml_collector
 from tritop.model import Launch
-from tritop.operation import Operation, SetTraffic
+from tritop.operation import Operation, SetTraffic, Wish
 from tritop.runtimes.local import LocalServer
 
 NAME = "demo"
@@ -35,6 +35,8 @@ class DemoServer:
         self._arguments = arguments
         self._traffic = traffic
         self._server: LocalServer | None = None
+        self._repository: DemoRepository | None = None
+        self._steering: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._progress: tuple[int, int, str] | None = None
         self._fault = ""
@@ -60,7 +62,45 @@ class DemoServer:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._loading = asyncio.create_task(self._load(self._server, repository, submit), name="load the demo's models")
-        return replace(self._server.endpoint, repositories=(str(folder),))
+        self._repository = repository
+        return self.endpoint
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the server is.
+
+        Raises:
+            RuntimeFailure: it has not been started yet.
+        """
+        if self._server is None or self._repository is None:
+            raise RuntimeFailure(f"{NAME} has not been started yet.")
+        return replace(self._server.endpoint, repositories=(str(self._repository.folder),))
+
+    def ask(self, wish: Wish) -> None:
+        """Start, stop or restart the server; with its container, which it does not have, nothing is removed.
+
+        Raises:
+            RuntimeFailure: it has not been started yet, or another wish is being carried out.
+        """
+        if self._server is None or self._repository is None:
+            raise RuntimeFailure(f"{NAME} has not been started yet.")
+        if self._steering is not None and not self._steering.done():
+            raise RuntimeFailure(f"{NAME} is being started or stopped already.", "Wait until that is done.")
+        steering = self._steer(self._server, self._repository, wish)
+        self._steering = asyncio.create_task(steering, name=f"{wish} {NAME}")
+
+    async def _steer(self, server: LocalServer, repository: DemoRepository, wish: Wish) -> None:
+        if wish is Wish.START and server.pid is not None:
+            return
+        await self._load_no_more()
+        self._progress, self._fault = None, ""
+        try:
+            await server.halt()
+            if wish in (Wish.START, Wish.RESTART):
+                await server.start()
+                await self._load(server, repository, lambda operation: None)
+        except TritopError as error:
+            self._fault = str(error)
 
     async def _load(self, server: LocalServer, repository: DemoRepository, submit: Callable[[Operation], None]) -> None:
         try:
@@ -89,11 +129,17 @@ class DemoServer:
 
     async def stop(self) -> None:
         """Stop the server; its repository and its log go with it."""
+        if self._steering is not None:
+            self._steering.cancel()
+            await asyncio.gather(self._steering, return_exceptions=True)
+        await self._load_no_more()
+        if self._server is not None:
+            await self._server.stop()
+
+    async def _load_no_more(self) -> None:
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
-        if self._server is not None:
-            await self._server.stop()
 
 
 def demo_session(

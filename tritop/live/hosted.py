@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tritop.endpoint import Endpoint
 from tritop.model import Launch
-from tritop.operation import Operation
+from tritop.operation import Operation, Wish
 
 
 class Hosted(Protocol):
@@ -31,6 +31,23 @@ class Hosted(Protocol):
 
     def launch(self) -> Launch:
         """What its runtime knows of it now; cheap, asked once per interval."""
+        ...
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is now: another start may have brought other ports.
+
+        Raises:
+            RuntimeFailure: it has no address yet.
+        """
+        ...
+
+    def ask(self, wish: Wish) -> None:
+        """Start, stop, restart or remove it; what becomes of that shows in `launch()`.
+
+        Raises:
+            RuntimeFailure: it cannot be asked for that, as where it is not ours.
+        """
         ...
 
     async def stop(self) -> None:

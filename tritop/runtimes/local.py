@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -25,19 +23,18 @@ from tritop.endpoint import Endpoint, Tls
 from tritop.errors import RuntimeFailure
 from tritop.model import Launch
 from tritop.protocol import grpc, open_channel, request_metadata, service_pb2, service_pb2_grpc
-from tritop.runtimes.embedded import EmbeddedTriton, find_embedded_triton, inherited_environment
-from tritop.runtimes.guarded import Ending, GuardedProcess, Order
+from tritop.runtimes.embedded import EmbeddedTriton, find_embedded_triton
+from tritop.runtimes.guarded import Ending, GuardedProcess
 from tritop.runtimes.guardian import remove_folders
+from tritop.runtimes.local_order import EXIT_TIMEOUT_S, LocalSpec
 from tritop.runtimes.ports import free_ports, is_free, listening_ports
 from tritop.runtimes.server_log import ServerLog, explain_exit, failure_reason, port_in_use
 from tritop.server_spec import HOST, Ports
 
-_LOG_BYTES = 16 * 1024 * 1024
-_SHM_BYTES = 1024 * 1024
-"""Shared memory of one Python-backend instance at its start; it grows by as much."""
 _PORT_ATTEMPTS = 5
 _POLL_S = 0.05
-_EXIT_TIMEOUT_S = 5
+GRACE_S = EXIT_TIMEOUT_S + 3.0
+"""How long a server that is asked to stop may take, before it is killed."""
 
 
 class LaunchState(StrEnum):
@@ -88,19 +85,21 @@ class LocalServer:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         log_path: Path | None = None,
-        log_bytes: int = _LOG_BYTES,
+        log_bytes: int = 16 * 1024 * 1024,
         remove_at_end: Sequence[Path] = (),
         tls: Tls | None = None,
         headers: Sequence[tuple[str, str]] = (),
         pick_ports: Callable[[], Ports] = free_ports,
     ) -> None:
-        self._repository = repository.resolve()
         self._name = name
-        self._arguments = tuple(arguments)
-        self._environment = dict(environment or {})
-        self._wanted_log_path = log_path
-        self._log_bytes = log_bytes
-        self._remove_at_end = tuple(folder.resolve() for folder in remove_at_end)
+        self._spec = LocalSpec(
+            repository.resolve(),
+            tuple(arguments),
+            dict(environment or {}),
+            log_path,
+            log_bytes,
+            tuple(folder.resolve() for folder in remove_at_end),
+        )
         self._tls = tls
         self._headers = tuple(headers)
         self._pick_ports = pick_ports
@@ -110,8 +109,7 @@ class LocalServer:
         self._state = LaunchState.STOPPED
         self._explanation = ""
         self._exit_code: int | None = None
-        self._command: tuple[str, ...] = ()
-        self._added_environment: dict[str, str] = {}
+        self._command = ""
         self._log = ServerLog(Path(os.devnull))
         self._log_path: Path | None = None
         self._starts = 0
@@ -130,14 +128,10 @@ class LocalServer:
             host=HOST,
             grpc_port=self._ports.grpc,
             http_port=self._ports.http,
-            metrics_url=f"http://{HOST}:{self._ports.metrics}/metrics" if self._offers("metrics") else "",
+            metrics_url=f"http://{HOST}:{self._ports.metrics}/metrics" if self._spec.offers("metrics") else "",
             tls=self._tls,
             headers=self._headers,
         )
-
-    def _offers(self, service: str) -> bool:
-        """Whether http or metrics was not switched off."""
-        return not {f"--allow-{service}=false", f"--allow-{service}=0"} & set(self._arguments)
 
     @property
     def pid(self) -> int | None:
@@ -163,15 +157,9 @@ class LocalServer:
             explanation=self._explanation,
             log_path=str(self._log_path or ""),
             log_tail=self._log.tail(),
-            command=self._command_line(),
+            command=self._command,
             pid=self.pid,
         )
-
-    def _command_line(self) -> str:
-        if not self._command:
-            return ""
-        variables = (f"{name}={value}" for name, value in self._added_environment.items())
-        return shlex.join(("env", *variables, *self._command))
 
     async def start(self) -> None:
         """Start the server; returns once its process runs, long before it answers.
@@ -183,9 +171,10 @@ class LocalServer:
         if self._watch is not None and not self._watch.done():
             raise RuntimeFailure(f"{self._name} runs already (pid {self.pid}).")
         triton = find_embedded_triton()
-        if not self._repository.is_dir():
+        if not self._spec.repository.is_dir():
             raise RuntimeFailure(
-                f"the model repository {self._repository} is not a folder.", "Give the folder that holds the models."
+                f"the model repository {self._spec.repository} is not a folder.",
+                "Give the folder that holds the models.",
             )
         await self._let_go()
         self._state, self._explanation, self._exit_code = LaunchState.STARTING, "", None
@@ -205,54 +194,12 @@ class LocalServer:
         except OSError as error:
             raise RuntimeFailure(f"cannot make a folder for {self._name}: {error}.") from error
         try:
-            order = self._order(triton, folder, self._ports)
+            order, self._command = self._spec.order(triton, folder, self._ports)
         except OSError as error:
             remove_folders([str(folder)])
             raise RuntimeFailure(f"cannot prepare {folder} for {self._name}: {error}.") from error
+        self._log_path, self._log = order.log_path, ServerLog(order.log_path)
         self._process = await GuardedProcess.spawn(order)
-
-    def _order(self, triton: EmbeddedTriton, folder: Path, ports: Ports) -> Order:
-        shm_prefix = f"tritop-{uuid.uuid4().hex[:12]}-"
-        self._log_path = self._wanted_log_path or folder / "tritonserver.log"
-        self._log = ServerLog(self._log_path)
-        self._command = (
-            str(triton.binary),
-            f"--model-repository={self._repository}",
-            "--model-control-mode=explicit",
-            f"--backend-directory={triton.arrange_backends(folder)}",
-            f"--cache-directory={triton.caches}",
-            f"--http-address={HOST}",
-            f"--http-port={ports.http}",
-            f"--grpc-address={HOST}",
-            f"--grpc-port={ports.grpc}",
-            f"--metrics-address={HOST}",
-            f"--metrics-port={ports.metrics}",
-            "--metrics-interval-ms=1000",
-            "--exit-on-error=false",
-            f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
-            f"--backend-config=python,shm-default-byte-size={_SHM_BYTES}",
-            f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
-            *self._arguments,
-        )
-        self._added_environment = self._variables(triton.environment(triton.arrange_interpreter(folder)))
-        return Order(
-            command=self._command,
-            environment=inherited_environment() | self._added_environment,
-            log_path=self._log_path,
-            log_bytes=self._log_bytes,
-            shm_prefix=shm_prefix,
-            folder=folder,
-            leftovers=self._remove_at_end,
-        )
-
-    def _variables(self, needed: dict[str, str]) -> dict[str, str]:
-        """What is added to the environment.
-
-        One thread for each instance's linear algebra: instances and the traffic share the cores,
-        and `instance_group` is the knob for parallelism.
-        """
-        threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-        return needed | {name: os.environ.get(name, "1") for name in threads} | self._environment
 
     async def _let_go(self) -> None:
         """Part with a process that ended, because another one follows."""
@@ -339,8 +286,8 @@ class LocalServer:
         if process is None or ports is None:
             return False
         wanted = {ports.grpc}
-        wanted |= {ports.http} if self._offers("http") else set()
-        wanted |= {ports.metrics} if self._offers("metrics") else set()
+        wanted |= {ports.http} if self._spec.offers("http") else set()
+        wanted |= {ports.metrics} if self._spec.offers("metrics") else set()
         return wanted <= listening_ports(process.pid)
 
     def _note_answer(self, live: bool) -> None:
@@ -351,7 +298,7 @@ class LocalServer:
         self._explanation = f"It could not initialise: {failure_reason(self._telling_lines())}"
         self._state = LaunchState.FAILED
         if self._process is not None:
-            self._process.ask_to_stop(_EXIT_TIMEOUT_S)
+            self._process.ask_to_stop(EXIT_TIMEOUT_S)
 
     async def _answers_live(self) -> bool | None:
         """What the server says about itself, `None` while it says nothing."""
@@ -366,26 +313,31 @@ class LocalServer:
                 return None
         return bool(answer.live)
 
-    async def stop(self, grace_s: float = _EXIT_TIMEOUT_S + 3.0) -> None:
-        """Stop the server and remove its traces; returns when they are gone. Never raises.
+    async def halt(self, grace_s: float = GRACE_S) -> None:
+        """Stop the server, whose log and repository stay, so that `start` can follow. Never raises.
 
         Close your own HTTP connections and gRPC streams to it first: they delay its end by the
         whole exit timeout. What is still there after `grace_s` seconds is killed.
         """
         watch = self._watch
-        if watch is not None and not watch.done():
-            self._state = LaunchState.STOPPING
-            if self._process is not None:
-                self._process.ask_to_stop(grace_s)
-            await asyncio.wait({watch}, timeout=grace_s + 10.0)
+        if watch is None or watch.done():
+            return
+        self._state = LaunchState.STOPPING
+        if self._process is not None:
+            self._process.ask_to_stop(grace_s)
+        await asyncio.wait({watch}, timeout=grace_s + 10.0)
         self._log.tail()
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        """Stop the server as `halt` does and remove its traces; returns when they are gone. Never raises."""
+        await self.halt(grace_s)
         # Only now, because a retry with other ports may have replaced the process meanwhile.
         process, self._process = self._process, None
         if process is not None:
             await process.close()
-        if watch is not None:
-            await watch
-        remove_folders([str(folder) for folder in self._remove_at_end])
+        if self._watch is not None:
+            await self._watch
+        remove_folders([str(folder) for folder in self._spec.remove_at_end])
 
     def kill(self) -> None:
         """Kill the server and remove its traces, without an event loop, from any thread."""
@@ -395,4 +347,4 @@ class LocalServer:
             self._state = LaunchState.STOPPED
         if process is not None:
             process.kill()
-        remove_folders([str(folder) for folder in self._remove_at_end])
+        remove_folders([str(folder) for folder in self._spec.remove_at_end])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tritop.endpoint import Endpoint
 from tritop.errors import ReadError
 from tritop.model import Launch, Snapshot
-from tritop.operation import Operation
+from tritop.operation import Operation, Wish
 from tritop.reading import ApiReading, Reading
 
 
@@ -47,13 +47,17 @@ class FakeHosted:
     def __init__(self, name: str = "mine", error: ReadError | None = None, log: list[str] | None = None) -> None:
         self.name = name
         self.log: list[str] = log if log is not None else []
+        self.endpoint = Endpoint(name=name, host="127.0.0.1", grpc_port=1)
         self._error = error
 
     async def start(self, submit: Callable[[Operation], None]) -> Endpoint:
         self.log.append("start")
         if self._error is not None:
             raise self._error
-        return Endpoint(name=self.name, host="127.0.0.1", grpc_port=1)
+        return self.endpoint
+
+    def ask(self, wish: Wish) -> None:
+        self.log.append(wish.value)
 
     def launch(self) -> Launch:
         return Launch(runtime="local", state="STARTING", step="loading matrix")
