@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast
 
-from tritop import change, model, operation, reading, trial
+from tritop import change, model, operation, reading, server_spec, trial
 from tritop.derive import round as rounds
 from tritop.derive.round import Round, ServerRound, SourceRound
 from tritop.errors import UsageError
@@ -43,7 +43,7 @@ def _classes() -> Known:
     """Every class that a recording may hold, by name; nothing else is ever made from one."""
     return {
         name: thing
-        for module in (change, model, operation, reading, rounds, trial)
+        for module in (change, model, operation, reading, rounds, server_spec, trial)
         for name, thing in vars(module).items()
         if isinstance(thing, type) and (is_dataclass(thing) or issubclass(thing, Enum))
     }

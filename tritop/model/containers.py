@@ -29,6 +29,10 @@ class Container:
     """For one that does not run any more."""
     exit_code: int | None = None
     """Of its last run, for one that does not run."""
+    crashed: bool = False
+    """It does not run, and not because it was asked to end."""
+    explanation: str = ""
+    """Why it does not run, in a sentence; "" for one that runs, and while it is not known."""
     engine_restarts: int = 0
     """How often the engine itself restarted it."""
     ports: tuple[tuple[int, str], ...] = ()

@@ -22,6 +22,7 @@ _TONES = {
     EventKind.SERVER_LOST: "error",
     EventKind.MODEL_FAILED: "error",
     EventKind.GPU_ERROR: "error",
+    EventKind.SERVER_CRASHED: "error",
     EventKind.SERVER_RESTARTED: "warn",
     EventKind.MODEL_UNLOADED: "warn",
     EventKind.MODEL_RELOADED: "accent",
