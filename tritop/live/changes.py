@@ -251,6 +251,12 @@ class ChangeDesk:
         except OperationFailed:
             return ()
 
+    async def forget(self, server: str) -> None:
+        """Close the connection to a server that has another address now."""
+        control = self._controls.pop(server, None)
+        if control is not None:
+            await control.aclose()
+
     # -- the end --------------------------------------------------------------------------
 
     async def close(self) -> None:

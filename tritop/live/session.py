@@ -218,6 +218,7 @@ class LiveSession:
     async def _round(self, *, now: bool) -> None:
         """Read what is due, or every source if `now` or the operator says so, and publish."""
         now, self._read_all_now = now or self._read_all_now, False
+        await self._follow()
         reads = [feed.pulse(self._interval_s, now=now) for watched in self._watched for feed in watched.feeds]
         if self._state is not None:  # starting NVML takes longer than the first picture may
             reads.append(self._gpus.pulse(self._interval_s, now=now))
@@ -229,6 +230,13 @@ class LiveSession:
             for wait in waits:
                 wait.cancel()
         self._publish()
+
+    async def _follow(self) -> None:
+        """Go after hosted servers that came up at another address than before."""
+        for watched in self._watched:
+            if await watched.follow() and watched.endpoint is not None:
+                self._traffic.move(watched.endpoint)
+                await self._changes.forget(watched.name)
 
     def _publish(self) -> None:
         from tritop.derive.derivation import derive

@@ -67,6 +67,12 @@ class TrafficDesk:
             return f"traffic to {operation.model}: {operation.concurrency} in flight"
         return f"traffic to {operation.model}: {operation.rate_per_s:g} requests/s"
 
+    def move(self, endpoint: Endpoint) -> None:
+        """Send to the server's new address from now on."""
+        for (server, _, _), process in self._processes.items():
+            if server == endpoint.name:
+                process.move(endpoint)
+
     async def model_changed(self, server: str, model: str) -> None:
         """Begin new windows for a model that was changed, at once and when it has settled.
 

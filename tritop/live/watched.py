@@ -44,6 +44,7 @@ class Watched:
         self._clock = clock
         self._monotonic = monotonic
         self._launch_fault: Fault | None = None
+        self._begun = False
         self.feeds: list[Feed] = []
         if endpoint is not None:
             self._open_feeds(endpoint)
@@ -55,6 +56,22 @@ class Watched:
             for collector in self._make_collectors(endpoint)
         ]
 
+    async def follow(self) -> bool:
+        """Read a hosted server where it is now; returns whether that is elsewhere than before."""
+        if self.hosted is None or not self._begun:
+            return False
+        try:
+            endpoint = self.hosted.endpoint
+        except TritopError:
+            return False  # it has no address: what is known of it stays
+        if endpoint == self.endpoint:
+            return False
+        former = self.feeds
+        self._launch_fault = None
+        self._open_feeds(endpoint)
+        await asyncio.gather(*(feed.close() for feed in former))
+        return True
+
     async def start(self, submit: Callable[[Operation], None]) -> None:
         """Start the hosted server, if it is one; a failure to do so becomes a fault on the screen."""
         if self.hosted is None:
@@ -65,6 +82,7 @@ class Watched:
             self._launch_fault = fault_after(error, None, self._clock())
         else:
             self._open_feeds(endpoint)
+        self._begun = True
 
     def launch(self) -> Launch | None:
         """What the runtime says; `None` for a server that somebody else runs."""

@@ -122,6 +122,10 @@ class TrafficProcess:
         self._state = TrafficState.RUNNING
         self._write(messages.encode("aim", aim))
 
+    def move(self, endpoint: Endpoint) -> None:
+        """Go on at another address of the same server, such as after it was started anew on other ports."""
+        self._write(messages.encode("endpoint", endpoint))
+
     def measure(self) -> None:
         """Forget what was counted: a measurement begins now."""
         self._write(messages.encode("measure", True))

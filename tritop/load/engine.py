@@ -82,6 +82,10 @@ class Engine:
         self._requests = tuple(requests)
         self._next = 0
 
+    def replace_transport(self, transport: Transport) -> None:
+        """Send through this from now on; what is in flight comes back through the one before."""
+        self._transport = transport
+
     @property
     def is_settled(self) -> bool:
         """Whether everything that was in flight at the last `steer` has come back."""

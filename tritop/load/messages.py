@@ -1,7 +1,8 @@
 """What the parent and the traffic process tell each other: JSON objects, one a line.
 
 Down the child's stdin, so that no secret is ever an argument: first a `Setup`, then any number of
-`{"aim": Aim}`, `{"measure": true}` and `{"conclude": true}`. The end of stdin ends the child.
+`{"aim": Aim}`, `{"endpoint": Endpoint}`, `{"measure": true}` and `{"conclude": true}`. The end of
+stdin ends the child.
 Up its stdout: `{"ready": true}` or `{"fault": Fault}` once, then a `{"report": Report}` four times
 a second, and `{"result": Result}` for each `conclude`.
 """
@@ -45,12 +46,8 @@ class Setup:
     @classmethod
     def from_message(cls, message: Message) -> Setup:
         """Undo `asdict` and JSON."""
-        endpoint = dict(message["endpoint"])
-        endpoint["tls"] = Tls(**endpoint["tls"]) if endpoint["tls"] else None
-        endpoint["repositories"] = tuple(endpoint["repositories"])
-        endpoint["headers"] = tuple((name, value) for name, value in endpoint["headers"])
         shapes = tuple((name, tuple(dims)) for name, dims in message["shapes"])
-        return cls(**{**message, "endpoint": Endpoint(**endpoint), "shapes": shapes})
+        return cls(**{**message, "endpoint": decode_endpoint(message["endpoint"]), "shapes": shapes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +104,14 @@ def _errors(message: Message) -> Errors:
     return tuple((kind, count) for kind, count in message["errors_by_kind"])
 
 
-def encode(name: str, value: Setup | Aim | Report | Result | bool) -> bytes:
+def decode_endpoint(message: Message) -> Endpoint:
+    """Undo `asdict` and JSON."""
+    tls = Tls(**message["tls"]) if message["tls"] else None
+    headers = tuple((name, value) for name, value in message["headers"])
+    return Endpoint(**{**message, "tls": tls, "headers": headers, "repositories": tuple(message["repositories"])})
+
+
+def encode(name: str, value: Setup | Aim | Endpoint | Report | Result | bool) -> bytes:
     """One line."""
     return json.dumps({name: value if isinstance(value, bool) else asdict(value)}).encode() + b"\n"
 

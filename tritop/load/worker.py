@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from tritop.endpoint import Endpoint
 from tritop.errors import TritopError
 from tritop.load import messages
 from tritop.load.engine import Engine
@@ -125,6 +126,8 @@ class Worker:
         while (command := await commands.get()) is not None:
             if "aim" in command:
                 self._steer(engine, Aim(**command["aim"]))
+            if "endpoint" in command:
+                await self._move(engine, messages.decode_endpoint(command["endpoint"]))
             if "measure" in command:
                 self._latencies.restart(self._loop.time())
                 self._gauge.restart()
@@ -135,6 +138,12 @@ class Worker:
     def _steer(self, engine: Engine, aim: Aim) -> None:
         self._latencies.restart_window(self._loop.time())
         engine.steer(aim, settled=lambda: self._latencies.restart_window(self._loop.time()))
+
+    async def _move(self, engine: Engine, endpoint: Endpoint) -> None:
+        """Go on at another address of the same server, whose former one is gone."""
+        former, self._transport = self._transport, GrpcTransport(endpoint, timeout_s=self._setup.timeout_s)
+        engine.replace_transport(self._transport)
+        await former.close()
 
     async def _report(self, engine: Engine) -> None:
         while True:

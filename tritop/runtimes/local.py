@@ -188,18 +188,19 @@ class LocalServer:
 
     async def _spawn(self, triton: EmbeddedTriton) -> None:
         """One attempt with ports, a folder and a prefix of its own."""
-        self._ports = self._pick_ports()
+        ports = self._pick_ports()
         try:
             folder = Path(tempfile.mkdtemp(prefix="tritop-"))
         except OSError as error:
             raise RuntimeFailure(f"cannot make a folder for {self._name}: {error}.") from error
         try:
-            order, self._command = self._spec.order(triton, folder, self._ports)
+            order, self._command = self._spec.order(triton, folder, ports)
         except OSError as error:
             remove_folders([str(folder)])
             raise RuntimeFailure(f"cannot prepare {folder} for {self._name}: {error}.") from error
         self._log_path, self._log = order.log_path, ServerLog(order.log_path)
         self._process = await GuardedProcess.spawn(order)
+        self._ports = ports
 
     async def _let_go(self) -> None:
         """Part with a process that ended, because another one follows."""

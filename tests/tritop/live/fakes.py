@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from tritop.endpoint import Endpoint
-from tritop.errors import ReadError
+from tritop.errors import ReadError, RuntimeFailure
 from tritop.model import Launch, Snapshot
 from tritop.operation import Operation, Wish
 from tritop.reading import ApiReading, Reading
@@ -47,8 +47,14 @@ class FakeHosted:
     def __init__(self, name: str = "mine", error: ReadError | None = None, log: list[str] | None = None) -> None:
         self.name = name
         self.log: list[str] = log if log is not None else []
-        self.endpoint = Endpoint(name=name, host="127.0.0.1", grpc_port=1)
+        self.address = Endpoint(name=name, host="127.0.0.1", grpc_port=1)
         self._error = error
+
+    @property
+    def endpoint(self) -> Endpoint:
+        if self._error is not None:
+            raise RuntimeFailure(f"{self.name} has no address.")
+        return self.address
 
     async def start(self, submit: Callable[[Operation], None]) -> Endpoint:
         self.log.append("start")

@@ -172,6 +172,27 @@ def test_a_hosted_server_that_cannot_start_says_why() -> None:
     assert fault.advice == "Install tritop[demo]."
 
 
+def test_a_hosted_server_is_followed_to_another_address() -> None:
+    made: list[tuple[int | None, FakeCollector]] = []
+
+    def make(endpoint: Endpoint) -> Sequence[Collector]:
+        made.append((endpoint.grpc_port, FakeCollector()))
+        return (made[-1][1],)
+
+    hosted = FakeHosted()
+    session = LiveSession(hosted=[hosted], interval_s=0.1, make_collectors=make)
+    with running(session) as deliveries:
+        deliveries.until(lambda s: s.servers[0].endpoint == "127.0.0.1:1" and s.servers[0].version is not None)
+        hosted.address = Endpoint("mine", "127.0.0.1", grpc_port=2)
+        deliveries.until(lambda s: s.servers[0].endpoint == "127.0.0.1:2")
+        (_, first), (_, second) = made
+        reads = first.reads
+        deliveries.until(lambda s: second.reads > 1)
+    assert [port for port, _ in made] == [1, 2]
+    assert first.closed
+    assert first.reads == reads
+
+
 def test_stop_is_quick_while_a_source_hangs() -> None:
     collector = FakeCollector()
     collector.hang = True

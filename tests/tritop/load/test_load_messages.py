@@ -26,6 +26,11 @@ def test_a_setup_comes_through(endpoint: Endpoint) -> None:
     assert Setup.from_message(json.loads(line)["setup"]) == setup
 
 
+@pytest.mark.parametrize("endpoint", [ENDPOINT, Endpoint("plain", "127.0.0.1", repositories=("/models",))])
+def test_another_endpoint_comes_through(endpoint: Endpoint) -> None:
+    assert messages.decode_endpoint(json.loads(messages.encode("endpoint", endpoint))["endpoint"]) == endpoint
+
+
 @pytest.mark.parametrize("aim", [Aim(concurrency=3), Aim(rate_per_s=2.5, poisson=True)])
 def test_a_report_and_a_result_come_through(aim: Aim) -> None:
     report = Report(aim, FIGURES, (("A: b", 3),), 4, True, 5, 0.5, 0.25, False)

@@ -91,6 +91,23 @@ async def test_it_is_steered_while_it_runs() -> None:
         assert process.report().rate_per_s == 50.0
 
 
+async def test_it_goes_on_at_the_address_that_its_server_came_back_at() -> None:
+    async with fake_triton() as after:
+        async with fake_triton() as before:
+            endpoint = before.endpoint
+            process = TrafficProcess(endpoint, model="m")
+            await process.start()
+            await process.set(concurrency=2)
+            await eventually(lambda: before.infers > 5, "traffic to the first address")
+        try:
+            await eventually(lambda: bool(process.report().errors_by_kind), "errors, for nobody is there any more")
+            process.move(after.endpoint)
+            await eventually(lambda: after.infers > 5, "traffic to the second address")
+            assert (process.report().state, process.report().concurrency) == (TrafficState.RUNNING, 2)
+        finally:
+            await process.stop()
+
+
 async def test_a_measurement_counts_what_the_server_counted() -> None:
     async with fake_triton() as fake, traffic(fake.endpoint, batch=2) as process:
         await process.set(concurrency=3)
