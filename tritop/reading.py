@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tritop.model import ControlMode, Fault, Gpu, Launch, ModelConfig, Traffic
+from tritop.model import Container, ControlMode, Fault, Gpu, Launch, ModelConfig, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,55 @@ class GpuReading:
     """Those of all GPUs."""
 
 
-Reading = MetricsReading | ApiReading | TrafficReading | LaunchReading | GpuReading
+@dataclass(frozen=True, slots=True)
+class ContainerUsage:
+    """One sample of what a container uses. Counters run since its start, and start again with it."""
+
+    at: float
+    """By the engine's clock [s since the epoch]; differences between samples are durations."""
+    mono: float
+    """When it came."""
+    cpu_ns: int | None = None
+    """CPU time of all its processes."""
+    memory_bytes: int | None = None
+    """With the file cache."""
+    inactive_file_bytes: int | None = None
+    """The part of it that is file cache which can be dropped."""
+    received_bytes: int | None = None
+    """By all its networks; `None` where it has none of its own."""
+    sent_bytes: int | None = None
+    processes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSight:
+    """One container with Triton in it, as the engine showed it."""
+
+    container: Container
+    """Its facts, without what it uses."""
+    profile: str = ""
+    """tritop's name for it, "" for one that tritop did not make."""
+    host: str = ""
+    """Where it answers from this host, "" where its gRPC port is not published or it does not run."""
+    grpc_port: int = 0
+    http_port: int = 0
+    metrics_url: str = ""
+    """"" where its metrics are not published."""
+    usage: ContainerUsage | None = None
+    """The newest sample; `None` where there is none that is recent."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EngineReading:
+    """What a Docker engine said of every container with Triton in it, ours or not."""
+
+    at: float
+    mono: float
+    containers: tuple[ContainerSight, ...] = ()
+    """By name."""
+
+
+Reading = MetricsReading | ApiReading | TrafficReading | LaunchReading | GpuReading | EngineReading
 
 
 class Collector(Protocol):

@@ -136,10 +136,10 @@ def _read_file(path: Path) -> Iterator[LogChunk]:
 
 
 def _read_container(name: str) -> Iterator[LogChunk]:
+    from tritop.container_documents import seconds_of
     from tritop.runtimes.docker_client import engine_address, open_client
     from tritop.runtimes.docker_errors import caught, engine_failure
     from tritop.runtimes.docker_log import stamped_lines
-    from tritop.runtimes.docker_spec import seconds_of
 
     address = engine_address(os.environ)
     client = open_client(address)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from tritop.model import (
     BatchSize,
+    Container,
     Event,
     Fault,
     Gpu,
@@ -69,6 +70,7 @@ def snapshot_document(snapshot: Snapshot) -> Json:
         "interval_s": _finite(snapshot.interval_s),
         "servers": [_server(server, snapshot) for server in snapshot.servers],
         "gpus": [_gpu(gpu) for gpu in snapshot.gpus],
+        "engine": _source(snapshot.engine) if snapshot.engine else None,
         "events": [_event(event) for event in snapshot.events],
     }
 
@@ -108,6 +110,7 @@ def _server(server: Server, snapshot: Snapshot) -> Json:
         "traffic": [_traffic(traffic) for traffic in snapshot.traffic if traffic.server == server.name],
         "sources": [_source(source) for source in server.sources],
         "launch": _launch(server.launch) if server.launch else None,
+        "container": container_document(server.container) if server.container else None,
         "custom": [
             {
                 "family": sample.family,
@@ -255,6 +258,35 @@ def _launch(launch: Launch) -> Json:
         "exit_code": launch.exit_code,
         "explanation": launch.explanation,
         "log_path": launch.log_path or None,
+    }
+
+
+def container_document(container: Container) -> Json:
+    """One container as it stands in `container` of a server."""
+    return {
+        "id": container.id,
+        "name": container.name,
+        "image": container.image,
+        "status": container.status,
+        "managed": container.managed,
+        "ours": container.ours,
+        "owner": container.owner or None,
+        "created_at": _time(container.created_at),
+        "started_at": _time(container.started_at),
+        "finished_at": _time(container.finished_at),
+        "exit_code": container.exit_code,
+        "crashed": container.crashed,
+        "explanation": container.explanation or None,
+        "engine_restarts": container.engine_restarts,
+        "ports": [{"inside": inside, "outside": outside} for inside, outside in container.ports],
+        "networks": list(container.networks),
+        "gpus": container.gpus or None,
+        "cpu_cores": _finite(container.cpu_cores),
+        "memory_used_bytes": container.memory_used_bytes,
+        "memory_limit_bytes": container.memory_limit_bytes,
+        "received_bytes_per_s": _finite(container.received_bytes_per_s),
+        "sent_bytes_per_s": _finite(container.sent_bytes_per_s),
+        "processes": container.processes,
     }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tritop.derive.containers import NO_CONTAINERS, ContainersTrack, container_of, next_containers
 from tritop.derive.gpus import all_gpus, gpu_events, host_gpus
 from tritop.derive.round import Round
 from tritop.derive.server import ServerTrack, next_server
+from tritop.derive.sources import strip
 from tritop.model import EMPTY_SNAPSHOT, Event, Snapshot, SourceState, Traffic
 from tritop.reading import TrafficReading
 
@@ -21,6 +23,7 @@ class Derivation:
     snapshot: Snapshot
     tracks: Mapping[str, ServerTrack] = field(repr=False)
     """Server name -> its state."""
+    containers: ContainersTrack = NO_CONTAINERS
 
 
 NOTHING = Derivation(EMPTY_SNAPSHOT, {})
@@ -39,9 +42,14 @@ def derive(previous: Derivation | None, now: Round) -> Derivation:
     """
     previous = previous or NOTHING
     traffic = _traffic(now)
+    containers = next_containers(previous.containers, now.engine)
     tracks = {
         server.name: next_server(
-            previous.tracks.get(server.name), server, now, [one for one in traffic if one.server == server.name]
+            previous.tracks.get(server.name),
+            server,
+            now,
+            [one for one in traffic if one.server == server.name],
+            container_of(server, containers),
         )
         for server in now.servers
     }
@@ -62,13 +70,14 @@ def derive(previous: Derivation | None, now: Round) -> Derivation:
         gpus=gpus,
         gpu_source=host.source,
         gpu_driver=host.driver,
+        engine=strip((now.engine,), now.mono)[0] if now.engine is not None else None,
         traffic=traffic,
         operations=now.operations,
         events=events,
         trials=now.trials,
         drifts=now.drifts,
     )
-    return Derivation(snapshot, tracks)
+    return Derivation(snapshot, tracks, containers)
 
 
 def _traffic(now: Round) -> tuple[Traffic, ...]:

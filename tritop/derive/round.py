@@ -44,6 +44,8 @@ class ServerRound:
     read_only: bool = False
     sources: tuple[SourceRound, ...] = ()
     """Any number of sources of any kind of Reading, in the order in which they are shown."""
+    container_id: str = ""
+    """Its container, where the session found it by its container; its runtime may name one as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,5 @@ class Round:
     drifts: tuple[Drift, ...] = ()
     gpus: SourceRound | None = None
     """NVML on this host, `None` while no server on this host is watched."""
+    engine: SourceRound | None = None
+    """The Docker engine, `None` while none is looked at."""

@@ -11,9 +11,9 @@ from tritop.derive.gauges import CustomTrack, HostGauges, host_gauges, next_cust
 from tritop.derive.layout import Key
 from tritop.derive.round import Round, ServerRound
 from tritop.derive.rows import RowSources, RowTrack, device_of, next_rows
-from tritop.derive.sources import API, METRICS, server_state, source_of, strip
+from tritop.derive.sources import API, METRICS, contained_state, server_state, source_of, strip
 from tritop.derive.view import View, next_view
-from tritop.model import ControlMode, Event, Gpu, ModelVersion, Server, Traffic
+from tritop.model import Container, ControlMode, Event, Gpu, ModelVersion, Server, Traffic
 from tritop.reading import ApiReading, MetricsReading
 
 
@@ -32,10 +32,27 @@ class ServerTrack:
     sight: Sight = field(default_factory=Sight)
 
 
-def next_server(before: ServerTrack | None, now: ServerRound, at: Round, traffic: Iterable[Traffic]) -> ServerTrack:
-    """Derive one server; `traffic` is our own traffic to it."""
+def next_server(
+    before: ServerTrack | None,
+    now: ServerRound,
+    at: Round,
+    traffic: Iterable[Traffic],
+    container: Container | None = None,
+) -> ServerTrack:
+    """Derive one server.
+
+    Args:
+        before: its last round, `None` in its first one.
+        now: what its sources say.
+        at: the round.
+        traffic: our own traffic to it.
+        container: where it runs, as far as that is known.
+    """
     if before is None:
         before = ServerTrack(Server(now.name, now.endpoint))
+    if container is not None and not now.sources:
+        # A container that does not run has no models: nothing of its last run is kept.
+        before = ServerTrack(before.server, sight=before.sight)
     view = next_view(before.view, now, at)
     host = host_gauges(view.exposition) if view.exposition is not None else HostGauges()
     gpus = _gpus(view, now)
@@ -47,7 +64,8 @@ def next_server(before: ServerTrack | None, now: ServerRound, at: Round, traffic
     if view.exposition is not None:
         metrics = source_of(now, METRICS, MetricsReading)
         custom = next_custom(custom, view.exposition, metrics.period_s if metrics is not None else at.interval_s)
-    server = _server(before, now, view, host, at)
+    server = replace(_server(before, now, view, host, at), container=container)
+    server = replace(server, state=contained_state(server, now))
     server = replace(server, models=_models(before, rows), custom=custom.samples)
     sight = _sight(server, now, view, before.sight)
     noticed = notice(before.sight, sight, now.name, at.at, at.mono)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tritop.derive.round import Round, ServerRound, SourceRound
 from tritop.errors import NotTriton, Stopping, TimedOut, Unreachable
-from tritop.model import Fault, Launch, ServerState, Source, SourceState
+from tritop.model import Fault, Launch, Server, ServerState, Source, SourceState
 from tritop.reading import ApiReading, MetricsReading, Reading
 
 API, METRICS = "api", "metrics"
@@ -139,6 +139,20 @@ def server_state(server: ServerRound, launch: Launch | None, before: ServerState
     if launch is not None and state in {ServerState.CONNECTING, ServerState.UNREACHABLE, ServerState.UNRESPONSIVE}:
         return ServerState.STARTING if launch.state in {"STARTING", "LOADING"} else state
     return state
+
+
+def contained_state(server: Server, now: ServerRound) -> ServerState:
+    """The state of a server, from its container where neither a runtime nor an endpoint tells of it."""
+    container = server.container
+    if container is None or server.launch is not None or now.sources:
+        return server.state
+    if container.status == "restarting":
+        return ServerState.CRASHED
+    if container.status == "paused":
+        return ServerState.UNRESPONSIVE
+    if container.runs:
+        return ServerState.UNREACHABLE
+    return ServerState.CRASHED if container.crashed else ServerState.STOPPED
 
 
 def _api_state(api: SourceRound | None, metrics: SourceRound | None, before: ServerState, at: Round) -> ServerState:

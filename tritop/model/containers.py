@@ -32,7 +32,7 @@ class Container:
     crashed: bool = False
     """It does not run, and not because it was asked to end."""
     explanation: str = ""
-    """Why it does not run, in a sentence; "" for one that runs, and while it is not known."""
+    """Why it does not run, or cannot be watched, in a sentence; "" where there is nothing to explain."""
     engine_restarts: int = 0
     """How often the engine itself restarted it."""
     ports: tuple[tuple[int, str], ...] = ()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tritop.errors import RuntimeFailure
+from tritop.errors import AccessDenied, RuntimeFailure, TimedOut, Unreachable
 from tritop.runtimes.server_log import clean_line
 from tritop.runtimes.supervisor import Ending, EndingKind
 
@@ -71,11 +71,22 @@ class EngineFailure(RuntimeFailure):
         kind: what it means for the next attempt.
         sentence: see TritopError.
         advice: see TritopError.
+        port: the host port that is taken, where that is the failure.
+        title: that of the ReadError which it is for whoever only looks.
     """
 
-    def __init__(self, kind: EndingKind, sentence: str, advice: str = "", *, port: int | None = None) -> None:
+    def __init__(
+        self,
+        kind: EndingKind,
+        sentence: str,
+        advice: str = "",
+        *,
+        port: int | None = None,
+        title: str = Unreachable.title,
+    ) -> None:
         super().__init__(sentence, advice)
         self.kind = kind
+        self.title = title
         self.port = port
         """The host port that is taken, where that is the failure."""
 
@@ -140,12 +151,14 @@ def transport_failure(error: BaseException, address: str) -> EngineFailure:
                 f"this user may not use the Docker engine at {address}.",
                 "Become a member of the group docker (sudo usermod -aG docker $USER, then log in again), or use a "
                 "rootless engine.",
+                title=AccessDenied.title,
             )
     if any(isinstance(cause, TimeoutError) or "timed out" in str(cause) for cause in _causes(error)):
         return EngineFailure(
             EndingKind.LOST,
             f"the Docker engine at {address} does not answer.",
             "Look at its log: sudo journalctl -u docker -n 50",
+            title=TimedOut.title,
         )
     text = clean_line(str(error))
     return EngineFailure(EndingKind.LOST, f"the connection to the Docker engine at {address} broke: {text}.")

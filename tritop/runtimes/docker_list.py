@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tritop.discovery import target_of_command
+from tritop.container_documents import container_sight, looks_like_triton
 from tritop.endpoint import Endpoint
+from tritop.reading import ContainerSight
 from tritop.runtimes.docker import Engine
-from tritop.runtimes.docker_spec import seconds_of
-from tritop.server_spec import HOST, MANAGED, OWNER, PROFILE, TRITON_LABEL
-from tritop.target import GRPC_PORT, HTTP_PORT, METRICS_PORT, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,90 +55,32 @@ async def list_tritons(engine: Engine) -> tuple[TritonContainer, ...]:
             continue
         shown = await engine.inspect(str(listed["Id"]))
         if shown is not None:
-            found.append(triton_container(shown))
+            found.append(triton_container(shown, engine.owner))
     return tuple(sorted(found, key=lambda container: container.name))
 
 
-def looks_like_triton(listed: Mapping[str, Any]) -> bool:
-    """Whether a container of the engine's list has Triton in it, by its labels or its command.
-
-    A container's labels hold those of its image.
-    """
-    labels = listed.get("Labels") or {}
-    return MANAGED in labels or TRITON_LABEL in labels or "tritonserver" in str(listed.get("Command", ""))
-
-
-def triton_container(shown: Mapping[str, Any]) -> TritonContainer:
+def triton_container(shown: Mapping[str, Any], owner: str = "") -> TritonContainer:
     """One container out of what `inspect` shows."""
-    state, config = shown["State"], shown.get("Config") or {}
-    labels = config.get("Labels") or {}
-    managed = labels.get(MANAGED) == "1"
-    name = str(shown.get("Name", "")).lstrip("/")
-    status = str(state["Status"])
-    over = status in ("exited", "dead")
+    sight = container_sight(shown, owner)
+    container = sight.container
     return TritonContainer(
-        id=str(shown["Id"]),
-        name=name,
-        image=str(config.get("Image", "")),
-        status=status,
-        managed=managed,
-        owner=str(labels.get(OWNER, "")) if managed else "",
-        profile=str(labels.get(PROFILE, "")) if managed else "",
-        started_at=None if over else seconds_of(str(state.get("StartedAt", ""))),
-        finished_at=seconds_of(str(state.get("FinishedAt", ""))) if over else None,
-        exit_code=int(state.get("ExitCode", 0)) if over else None,
-        engine_restarts=int(shown.get("RestartCount") or 0),
-        endpoint=_endpoint(shown, name) if status == "running" else None,
+        id=container.id,
+        name=container.name,
+        image=container.image,
+        status=container.status,
+        managed=container.managed,
+        owner=container.owner,
+        profile=sight.profile,
+        started_at=container.started_at,
+        finished_at=container.finished_at,
+        exit_code=container.exit_code,
+        engine_restarts=container.engine_restarts,
+        endpoint=endpoint_of(sight, container.name),
     )
 
 
-def _endpoint(shown: Mapping[str, Any], name: str) -> Endpoint | None:
-    """Where a running container answers from this host."""
-    inside = _inside(shown)
-    if inside is None:
+def endpoint_of(sight: ContainerSight, name: str) -> Endpoint | None:
+    """Where a container answers from this host; `None` where it cannot be reached."""
+    if not sight.host:
         return None
-    host_network = (shown.get("HostConfig") or {}).get("NetworkMode") == "host"
-    published = {} if host_network else _published(shown)
-
-    def outside(port: int) -> tuple[str, int] | None:
-        return (HOST, port) if host_network else published.get(port)
-
-    grpc = outside(inside.grpc_port)
-    if grpc is None:
-        return None
-    http, metrics = outside(inside.http_port), outside(_metrics_port(inside))
-    return Endpoint(
-        name,
-        grpc[0],
-        grpc_port=grpc[1],
-        http_port=http[1] if http else HTTP_PORT,
-        metrics_url=f"http://{metrics[0]}:{metrics[1]}/metrics" if metrics and inside.metrics_url else "",
-    )
-
-
-def _inside(shown: Mapping[str, Any]) -> Target | None:
-    """Triton's ports inside, by its command line; without TLS, whose authority nobody knows here."""
-    words: Sequence[str] = [str(shown.get("Path", "")), *(str(word) for word in shown.get("Args") or ())]
-    begin = next((at for at, word in enumerate(words) if word.rpartition("/")[2] == "tritonserver"), None)
-    if begin is None:
-        return Target(HOST, GRPC_PORT, HTTP_PORT, f"http://{HOST}:{METRICS_PORT}/metrics")
-    target = target_of_command(words[begin + 1 :])
-    return None if target is None or target.tls else target
-
-
-def _metrics_port(inside: Target) -> int:
-    digits = inside.metrics_url.rpartition(":")[2].partition("/")[0]
-    return int(digits) if digits.isdecimal() else METRICS_PORT
-
-
-def _published(shown: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
-    """Port inside -> (address, port) on this host."""
-    published: dict[int, tuple[str, int]] = {}
-    for inside, bindings in ((shown.get("NetworkSettings") or {}).get("Ports") or {}).items():
-        number, _, protocol = inside.partition("/")
-        for binding in bindings or ():
-            address, port = str(binding.get("HostIp", "")), str(binding.get("HostPort", ""))
-            if protocol == "tcp" and number.isdecimal() and port.isdecimal():
-                reachable = HOST if address in ("", "0.0.0.0", "::") else address
-                published.setdefault(int(number), (reachable, int(port)))
-    return published
+    return Endpoint(name, sight.host, sight.grpc_port, sight.http_port, sight.metrics_url)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from tritop.container_documents import seconds_of
 from tritop.logs import LogChunk
 from tritop.runtimes.docker_client import open_client
 from tritop.runtimes.docker_errors import EngineFailure, caught
-from tritop.runtimes.docker_spec import seconds_of
 
 KEPT_LINES = 50_000
 KEPT_BYTES = 16 * 1024 * 1024

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tritop.container_documents import seconds_of
 from tritop.endpoint import Endpoint
 from tritop.errors import TritopError
 from tritop.logs import LogChunk
@@ -18,7 +19,7 @@ from tritop.runtimes.docker_errors import NO_LIMITS, EngineFailure, sentence_cas
 from tritop.runtimes.docker_events import DockerEvents
 from tritop.runtimes.docker_log import DockerLog
 from tritop.runtimes.docker_pull import PullProgress
-from tritop.runtimes.docker_spec import bound_ports, seconds_of
+from tritop.runtimes.docker_spec import bound_ports
 from tritop.runtimes.engine_thread import call_apart
 from tritop.runtimes.heal import reload_model
 from tritop.runtimes.load_progress import LoadProgress

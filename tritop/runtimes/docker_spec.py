@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,9 +22,6 @@ from tritop.server_spec import (
 )
 
 Json = Mapping[str, Any]
-
-_NEVER = "0001-01-01"
-"""The engine's date of what has not happened."""
 
 
 def create_arguments(
@@ -103,21 +99,3 @@ def bound_ports(inspected: Json) -> Ports | None:
                 found.append(int(binding["HostPort"]))
                 break
     return Ports(*found) if len(found) == 3 else None
-
-
-def seconds_of(timestamp: str) -> float | None:
-    """The engine's RFC 3339 timestamp as seconds since the epoch; `None` for one that never was."""
-    if not timestamp or timestamp.startswith(_NEVER):
-        return None
-    whole, _, fraction = timestamp.removesuffix("Z").partition(".")
-    offset = ""
-    for sign in "+-":
-        # An engine with another time zone than UTC: 2026-01-01T12:00:00.123+02:00.
-        if sign in fraction:
-            fraction, _, zone = fraction.partition(sign)
-            offset = sign + zone
-    try:
-        parsed = datetime.datetime.fromisoformat(whole + (offset or "+00:00"))
-    except ValueError:
-        return None
-    return parsed.timestamp() + (float(f"0.{fraction}") if fraction.isdecimal() else 0.0)

@@ -17,14 +17,15 @@ from docker.errors import APIError, ImageNotFound
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tritop.container_documents import looks_like_triton, seconds_of
 from tritop.runtimes.desired import Desk, Wanted, held
 from tritop.runtimes.docker_errors import EngineFailure, engine_failure, pull_failure, transport_failure
 from tritop.runtimes.docker_events import RunNotes, _after
 from tritop.runtimes.docker_launch import Sight, duration, launch_of, pull_text
-from tritop.runtimes.docker_list import looks_like_triton, triton_container
+from tritop.runtimes.docker_list import triton_container
 from tritop.runtimes.docker_log import stamped_lines
 from tritop.runtimes.docker_pull import Layer, PullFold, PullProgress, stream_pull
-from tritop.runtimes.docker_spec import bound_ports, seconds_of
+from tritop.runtimes.docker_spec import bound_ports
 from tritop.runtimes.load_progress import LoadProgress
 from tritop.runtimes.port_owner import process_at
 from tritop.runtimes.stubs import stubs_among
