@@ -16,7 +16,7 @@ from tritop.runtimes.docker_list import TritonContainer, list_tritons
 from tritop.runtimes.docker_server import DockerServer
 from tritop.runtimes.supervisor import Desired, Phase, Supervision, Wish
 
-_PROGRESS_EVERY_S = 0.5
+_PROGRESS_EVERY_S = 0.2
 _PULL_LINE_EVERY_S = 10.0
 _SETTLED = (Phase.READY, Phase.NOT_READY, Phase.FAILED, Phase.WAITING, Phase.FOREIGN, Phase.STOPPED, Phase.ABSENT)
 """Where a start ends that nobody goes on to supervise."""

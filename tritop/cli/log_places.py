@@ -59,17 +59,18 @@ def find_place(name: str) -> LogPlace:
         if not Path(name).is_file():
             raise UsageError(f"there is no file {name}.", "Give a log file, a container or a server of this host.")
         return LogPlace(name, Path(name))
-    places, reasons = _places()
-    return _named(name, places) if name else _only(places, reasons)
+    places, reasons, fault = _places()
+    return _named(name, places, fault) if name else _only(places, reasons + ([fault] if fault else []))
 
 
-def _named(name: str, places: list[LogPlace]) -> LogPlace:
+def _named(name: str, places: list[LogPlace], fault: str) -> LogPlace:
     for place in places:
         if name in (place.name, place.container):
             return place
     known = ", ".join(place.name for place in places) or "there is none with a log"
+    unasked = f"; {fault}" if fault else ""
     raise UsageError(
-        f"no server of this host is called {name!r} ({known}).",
+        f"no server of this host is called {name!r} ({known}){unasked}.",
         "Name a container, 127.0.0.1:PORT with the gRPC port of a server, or a log file; - reads stdin.",
     )
 
@@ -86,14 +87,14 @@ def _only(places: list[LogPlace], reasons: list[str]) -> LogPlace:
     return places[0]
 
 
-def _places() -> tuple[list[LogPlace], list[str]]:
-    """Every log of this host, and why there are not more."""
+def _places() -> tuple[list[LogPlace], list[str], str]:
+    """Every log of this host, why there are not more, and what kept the engine from being asked."""
     found = find_logs()
     places = [LogPlace(f"127.0.0.1:{log.grpc_port}", log.path) for log in found if log.path is not None]
     reasons = [log.reason.rstrip(".") for log in found if log.path is None and not log.container]
     reasons = reasons or ([] if found else ["processes: no tritonserver among those that this user may see"])
-    containers, reason = _containers()
-    return [*places, *containers], reasons + ([reason] if reason else [])
+    containers, fault = _containers()
+    return [*places, *containers], reasons, fault
 
 
 def _containers() -> tuple[list[LogPlace], str]:
@@ -139,13 +140,13 @@ def _read_container(name: str) -> Iterator[LogChunk]:
     from tritop.container_documents import seconds_of
     from tritop.runtimes.docker_client import engine_address, open_client
     from tritop.runtimes.docker_errors import caught, engine_failure
-    from tritop.runtimes.docker_log import stamped_lines
+    from tritop.runtimes.docker_log import read_log
 
     address = engine_address(os.environ)
     client = open_client(address)
     try:
-        for stamp, line in stamped_lines(client.api.logs(name, stream=True, follow=False, timestamps=True)):
-            yield LogChunk((line,), times=(seconds_of(stamp),))
+        for run, (stamp, line) in read_log(client, name):
+            yield LogChunk((line,), run, (seconds_of(stamp),))
     except caught() as error:
         raise engine_failure(error, f"read the log of {name}", address) from error
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -13,6 +13,7 @@ from tritop.container_documents import seconds_of
 from tritop.logs import LogChunk
 from tritop.runtimes.docker_client import open_client
 from tritop.runtimes.docker_errors import EngineFailure, caught
+from tritop.runtimes.log_runs import RunCount
 
 KEPT_LINES = 50_000
 KEPT_BYTES = 16 * 1024 * 1024
@@ -44,7 +45,7 @@ class DockerLog:
         self._closed = threading.Event()
         self._wake = threading.Event()
         self._stream: Any = None
-        self._run = 1
+        self._runs = RunCount()
         self._position = ("", "")
         threading.Thread(target=self._read_on, name=f"docker log {container}", daemon=True).start()
         threading.Thread(target=self._deliver_on, name=f"docker log of {container}", daemon=True).start()
@@ -91,10 +92,11 @@ class DockerLog:
         client = open_client(self._address)
         try:
             shown = client.api.inspect_container(self._container)
-            container_id, started_at = str(shown["Id"]), _fixed(str((shown.get("State") or {}).get("StartedAt", "")))
+            container_id, started_at = str(shown["Id"]), _started_at(shown)
             known_id, last_stamp = self._position
             if known_id not in ("", container_id):
-                self._run, last_stamp = self._run + 1, ""
+                self._runs.begin()
+                last_stamp = ""
             since = seconds_of(last_stamp)
             stream = client.api.logs(
                 container_id, stream=True, follow=True, timestamps=True, **({"since": since} if since else {})
@@ -118,10 +120,10 @@ class DockerLog:
                 continue
             if older and stamp >= started_at:
                 # The first line of the run that is under way; lines before it are an earlier run's.
-                self._run += last_stamp != "" or self._position[1] != ""
+                self._runs.begin()
                 older = False
             self._position = (container_id, stamp)
-            self._read.put((self._run, (stamp, line)))
+            self._read.put((self._runs.of(line), (stamp, line)))
 
     # -- delivering -----------------------------------------------------------------------
 
@@ -156,6 +158,27 @@ class DockerLog:
                 deliver(chunk)
 
 
+def read_log(client: Any, container: str) -> Iterator[tuple[int, StampedLine]]:
+    """What a container's log holds now, each line with the number of its run.
+
+    Args:
+        client: of the engine.
+        container: its name or id.
+
+    Raises:
+        DockerException: and whatever else `docker_errors.caught()` lists.
+    """
+    shown = client.api.inspect_container(container)
+    started_at, runs = _started_at(shown), RunCount()
+    older = True
+    stream = client.api.logs(str(shown["Id"]), stream=True, follow=False, timestamps=True)
+    for stamp, line in stamped_lines(stream):
+        if older and stamp >= started_at:
+            runs.begin()
+            older = False
+        yield runs.of(line), (stamp, line)
+
+
 def stamped_lines(pieces: Iterator[bytes]) -> Iterator[StampedLine]:
     """Whole lines out of the engine's frames.
 
@@ -175,6 +198,11 @@ def stamped_lines(pieces: Iterator[bytes]) -> Iterator[StampedLine]:
             whole = b""
     if whole:
         yield stamp, whole
+
+
+def _started_at(shown: Mapping[str, Any]) -> str:
+    """When the newest run began, as `inspect` shows it."""
+    return _fixed(str((shown.get("State") or {}).get("StartedAt", "")))
 
 
 def _fixed(timestamp: str) -> str:

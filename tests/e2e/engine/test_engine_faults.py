@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
-import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
@@ -199,40 +194,6 @@ def test_no_permission(own: tuple[PrivateEngine, EngineStage]) -> None:
     for failure in (raised.value, also_raised.value):
         assert "may not use the Docker engine" in failure.sentence
         assert "group docker" in failure.advice
-
-
-class FakePodman(BaseHTTPRequestHandler):
-    """What podman's Docker-compatible socket says of itself; podman itself cannot be counted on here."""
-
-    def do_GET(self) -> None:
-        body = json.dumps(
-            {"ApiVersion": "1.41", "Components": [{"Name": "Podman Engine", "Version": "4.3.1"}]}
-        ).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing."""
-
-    def address_string(self) -> str:
-        return "unix"
-
-
-def test_podman_behind_the_socket(tmp_path: Path, triton_loop: LoopThread) -> None:
-    with socketserver.ThreadingUnixStreamServer(str(tmp_path / "p.sock"), FakePodman) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            failure = failure_of(f"unix://{tmp_path}/p.sock", triton_loop)
-        finally:
-            server.shutdown()
-            thread.join()
-    assert failure.kind is EndingKind.PERMANENT
-    assert "podman answers" in failure.sentence
 
 
 @pytest.mark.parametrize("address", ["ssh://gpu-box", "ssh://me@gpu-box:2222", "tcp://10.0.0.7:2375"])

@@ -51,7 +51,7 @@ def test_up_ps_restart_down(stage: EngineStage) -> None:
     assert code == 0, err
     document = json.loads(out)
     assert document["state"] == "READY"
-    assert "(2 of 2)" in err, "it tells how far it is"
+    assert " of 2)" in err, "it tells how far it is"
     host, _, port = document["endpoint"].rpartition(":")
     stage.run(infer_tiny(Endpoint("x", host, int(port)), 3))
     row = row_of(stage)
@@ -127,6 +127,17 @@ def test_without_an_engine_it_says_so(stage: EngineStage, monkeypatch: pytest.Mo
         code, _, err = stage.answer(*arguments)
         assert code == 1
         assert "there is no Docker engine at unix:///nowhere/docker.sock" in err
+    stage.address = None
+
+
+def test_an_engine_behind_ssh_is_refused_at_once(stage: EngineStage) -> None:
+    """No ssh is started: it would ask for passwords, and its GPUs and ports are another machine's."""
+    stage.address = "ssh://me@gpu-box"
+    for arguments in (up(stage, "--detach"), ("ps",), ("down", "x"), ("restart", "x")):
+        code, out, err = stage.answer(*arguments)
+        assert (code, out) == (1, "")
+        assert "the Docker engine is behind SSH (ssh://me@gpu-box)" in err
+        assert "ssh -t me@gpu-box tritop" in err
     stage.address = None
 
 

@@ -110,7 +110,8 @@ def test_several_servers_must_be_told_apart(
     assert tritop(["logs"]) == 2
     assert "2 servers have a log: 127.0.0.1:9001, 127.0.0.1:9011" in capsys.readouterr().err
     assert tritop(["logs", "other"]) == 2
-    assert "is called 'other'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is called 'other' (127.0.0.1:9001, 127.0.0.1:9011); no Docker engine answers." in said
 
 
 def test_no_server_says_what_was_tried(host: list[FoundLog]) -> None:
