@@ -14,6 +14,7 @@ from tests.tui.sample_conditions import Condition
 from tests.tui.samples import HOSTILE_NAMES, sample_snapshot
 from tritop.model import (
     BatchSize,
+    ImageLayer,
     Launch,
     ModelVersion,
     Server,
@@ -200,6 +201,29 @@ def test_a_launch_shows_its_step_and_the_end_of_its_log() -> None:
     assert "loading matrix" in said
     assert "line 99" in said
     assert "line 10\n" not in said
+
+
+def test_a_pull_shows_each_layer_with_its_bytes_those_under_way_first() -> None:
+    snapshot = sample_snapshot(condition="starting")
+    server = snapshot.servers[0]
+    assert isinstance(server.launch, Launch)
+    layers = (
+        ImageLayer("aaaaaaaaaaaa", "Pull complete", 9 << 20, 9 << 20),
+        ImageLayer("bbbbbbbbbbbb", "Waiting"),
+        ImageLayer("cccccccccccc", "Downloading", 1 << 20, 4 << 20),
+        ImageLayer("dddddddddddd", "Extracting", 2 << 20, 2 << 20),
+        *(ImageLayer(f"e{number}", "Waiting") for number in range(50)),
+    )
+    server = replace(server, launch=replace(server.launch, layers=layers))
+    lines = [text_of([line]).rstrip() for line in trouble_lines(server, snapshot.at, 100, LOOK, 10)]
+    assert len(lines) == 10
+    begin = next(number for number, line in enumerate(lines) if "cccccccccccc" in line)
+    assert lines[begin].endswith(" 1 MiB of 4 MiB")
+    assert "Downloading" in lines[begin]
+    assert "dddddddddddd Extracting" in lines[begin + 1]
+    assert lines[begin + 2].split() == ["bbbbbbbbbbbb", "Waiting"]
+    assert lines[-1].strip() == f"and {53 - len(lines[begin:-1])} more"
+    assert not any("aaaaaaaaaaaa" in line for line in lines), "it is done, and counted in the step"
 
 
 def test_a_crash_shows_cause_code_and_next_start() -> None:

@@ -72,9 +72,10 @@ class ProgressLine:
         sys.stderr.flush()
 
     def _news(self, launch: Launch) -> bool:
-        """Whether a log file needs a line for it: a pull's bytes only now and then, a countdown not at all."""
+        """Whether a log file needs a line for it: one for each layer of an image, its bytes only now and then."""
         pulling = launch.state == Phase.PULLING
-        key = (launch.state, "" if pulling else launch.step, launch.done)
+        layers = [layer.complete for layer in launch.layers]
+        key = (launch.state, (len(layers), sum(layers)) if pulling else launch.step, launch.done)
         now = time.monotonic()
         if key == self._said and not (pulling and now - self._at >= _PULL_LINE_EVERY_S):
             return False

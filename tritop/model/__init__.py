@@ -30,6 +30,7 @@ from tritop.model.models import (
 from tritop.model.servers import (
     ControlMode,
     CustomSample,
+    ImageLayer,
     Launch,
     Server,
     ServerState,
@@ -63,6 +64,7 @@ __all__ = [
     "Fault",
     "Gpu",
     "GpuProcess",
+    "ImageLayer",
     "InstanceGroup",
     "Launch",
     "MigDevice",

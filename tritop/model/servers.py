@@ -60,6 +60,28 @@ class CustomSample:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageLayer:
+    """One layer of an image that is being pulled. Texts are the engine's: untrusted."""
+
+    id: str
+    status: str
+    """The engine's words: Waiting, Downloading, Extracting, Pull complete, ..."""
+    done_bytes: int = 0
+    total_bytes: int | None = None
+    """Compressed; unknown until its download begins."""
+
+    @property
+    def downloaded(self) -> bool:
+        """Whether all of it is here."""
+        return self.status in ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to be done about it."""
+        return self.status in ("Pull complete", "Already exists")
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """The supervised start of a server that tritop runs: desired against observed."""
 
@@ -72,6 +94,8 @@ class Launch:
     done: int | None = None
     total: int | None = None
     """`done` of `total` models loaded, or bytes pulled."""
+    layers: tuple[ImageLayer, ...] = ()
+    """Of its image, while that is pulled."""
     restarts: int = 0
     exit_code: int | None = None
     explanation: str = ""

@@ -49,6 +49,8 @@ def classify_exit(facts: ExitFacts) -> Ending:
     advice = ""
     if kind is EndingKind.OOM:
         advice = "Give it more with --memory, load fewer models, or make fewer instances."
+    elif code == 127 and kind is EndingKind.PERMANENT:
+        advice = "Take an image with Triton in it, such as nvcr.io/nvidia/tritonserver."
     return Ending(kind, sentence, code, signature_of(code, facts.lines), advice)
 
 

@@ -41,6 +41,7 @@ def launch_of(state: Supervision, sight: Sight) -> Launch:
         step=step,
         done=done,
         total=total,
+        layers=sight.pull.layers if state.phase is Phase.PULLING and sight.pull is not None else (),
         restarts=state.restarts,
         exit_code=state.exit_code,
         explanation=_explanation(state, sight),

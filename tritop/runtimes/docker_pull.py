@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from tritop.model import ImageLayer
 from tritop.runtimes.docker_errors import pull_failure
 
 _RATE_WINDOW_S = 10.0
@@ -15,32 +16,10 @@ _PROGRESS_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer of an image under way."""
-
-    id: str
-    status: str
-    """The engine's words: Waiting, Downloading, Extracting, Pull complete, ..."""
-    done_bytes: int = 0
-    total_bytes: int | None = None
-    """Compressed; unknown until its download begins."""
-
-    @property
-    def downloaded(self) -> bool:
-        """Whether all of it is here."""
-        return self.status in ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left to be done about it."""
-        return self.status in ("Pull complete", "Already exists")
-
-
-@dataclass(frozen=True, slots=True)
 class PullProgress:
     """How far a pull is."""
 
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[ImageLayer, ...] = ()
     bytes_per_s: float | None = None
     """Mean over the last ten seconds, while something is downloaded."""
     note: str = ""
@@ -77,7 +56,7 @@ class PullFold:
     """Takes the engine's events in and knows how far the pull is."""
 
     clock: Callable[[], float] = time.monotonic
-    _layers: dict[str, Layer] = field(default_factory=dict)
+    _layers: dict[str, ImageLayer] = field(default_factory=dict)
     _marks: list[tuple[float, int]] = field(default_factory=list)
     _note: str = ""
 
@@ -88,20 +67,20 @@ class PullFold:
         if not layer or status.startswith("Pulling from"):
             self._note = status or self._note
             return
-        self._layers[layer] = self._next(self._layers.get(layer, Layer(layer, status)), status, event)
+        self._layers[layer] = self._next(self._layers.get(layer, ImageLayer(layer, status)), status, event)
         self._mark()
 
-    def _next(self, layer: Layer, status: str, event: Mapping[str, Any]) -> Layer:
+    def _next(self, layer: ImageLayer, status: str, event: Mapping[str, Any]) -> ImageLayer:
         detail = event.get("progressDetail") or {}
         current, total = detail.get("current"), detail.get("total")
         done_bytes, total_bytes = layer.done_bytes, layer.total_bytes
         if status == "Downloading" and isinstance(current, int):
             total_bytes = total if isinstance(total, int) and total > 0 else total_bytes
             done_bytes = current
-        after = Layer(layer.id, status, done_bytes, total_bytes)
+        after = ImageLayer(layer.id, status, done_bytes, total_bytes)
         if after.downloaded and total_bytes is not None:
             done_bytes = total_bytes
-        return Layer(layer.id, status, done_bytes, total_bytes)
+        return ImageLayer(layer.id, status, done_bytes, total_bytes)
 
     def _mark(self) -> None:
         now = self.clock()

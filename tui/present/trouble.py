@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tritop.model import Fault, Launch, Server, ServerState, Snapshot
+from tritop.model import Fault, ImageLayer, Launch, Server, ServerState, Snapshot
 from tui.draw import bar
-from tui.format import age_s, count
+from tui.format import age_s, bytes_iec, count
 from tui.present.lines import wrapped
 from tui.present.look import SERVER_TONES, Look
 from tui.widgets.lines import Line
@@ -72,7 +72,8 @@ def trouble_lines(server: Server, now: float, width: int, look: Look, height: in
     if advice and launch is None:
         lines += wrapped(advice, width, "dim")
     if launch is not None:
-        lines += _log_lines(launch, height - len(lines), look)
+        room = height - len(lines)
+        lines += _layer_lines(launch, room, look) if launch.layers else _log_lines(launch, room, look)
     return lines
 
 
@@ -119,6 +120,28 @@ def _fault_lines(server: Server, now: float, width: int, look: Look) -> list[Lin
         tries = f"{count(fault.attempts)} tries" if fault.attempts != 1 else "1 try"
         lines.append(((f"since {age_s(max(0.0, now - fault.since))}, {tries}", "dim"),))
     return lines
+
+
+def _layer_lines(launch: Launch, room: int, look: Look) -> list[Line]:
+    """The layers that are not here yet, those under way first."""
+    open_ones = [layer for layer in launch.layers if not layer.complete]
+    open_ones.sort(key=lambda layer: layer.total_bytes is None)
+    shown = open_ones[: max(0, room if len(open_ones) <= room else room - 1)]
+    lines = [_layer_line(layer, look) for layer in shown]
+    left = len(open_ones) - len(shown)
+    return [*lines, ((f"  and {count(left)} more", "dim"),)] if left and room > 0 else lines
+
+
+def _layer_line(layer: ImageLayer, look: Look) -> Line:
+    named = f"  {look.clean(layer.id, 12):<12} "
+    status = f"{look.clean(layer.status, 20):<20}"
+    if not layer.total_bytes:
+        return ((named, "dim"), (status, "dim"))
+    signs = look.glyphs
+    ratio = min(1.0, layer.done_bytes / layer.total_bytes)
+    gauge = f"{signs.bar_left}{bar(ratio, 20, ascii=look.ascii)}{signs.bar_right}"
+    amount = f" {bytes_iec(layer.done_bytes)} of {bytes_iec(layer.total_bytes)}"
+    return ((named, "dim"), (status, ""), (gauge, "accent"), (amount, ""))
 
 
 def _log_lines(launch: Launch, room: int, look: Look) -> list[Line]:

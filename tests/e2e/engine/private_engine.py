@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,9 +35,13 @@ class PrivateEngine:
         folder: for everything; short, because a socket's path is bounded.
         data: its data root; in the folder by default.
         hook: the stand-in for NVIDIA's hook, `None` for an engine without GPUs.
+        options: further ones of dockerd.
     """
 
-    def __init__(self, folder: Path, *, data: Path | None = None, hook: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, data: Path | None = None, hook: str | None = None, options: Sequence[str] = ()
+    ) -> None:
+        self._options = options
         self.folder = folder
         self.socket = folder / "s"
         self.address = f"unix://{self.socket}"
@@ -74,6 +78,7 @@ class PrivateEngine:
                     f"--bridge={self._bridge}",
                     "--iptables=false",
                     "--ip-masq=false",
+                    *self._options,
                 ],
                 env=os.environ | {"PATH": self._path},
                 stdin=subprocess.DEVNULL,
@@ -132,12 +137,15 @@ class PrivateEngine:
 
 
 @contextmanager
-def private_engine(*, disk_bytes: int | None = None, hook: str | None = None) -> Iterator[PrivateEngine]:
+def private_engine(
+    *, disk_bytes: int | None = None, hook: str | None = None, options: Sequence[str] = ()
+) -> Iterator[PrivateEngine]:
     """An engine that runs, and is gone afterwards with all that it had.
 
     Args:
         disk_bytes: size of its disk, which is memory then; `None` for the disk of the folder.
         hook: see `PrivateEngine`.
+        options: the same.
     """
     folder = Path(tempfile.mkdtemp(prefix="d-"))
     data = None
@@ -147,7 +155,7 @@ def private_engine(*, disk_bytes: int | None = None, hook: str | None = None) ->
         subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={disk_bytes}", "tmpfs", str(data)], check=True, capture_output=True
         )
-    engine = PrivateEngine(folder, data=data, hook=hook)
+    engine = PrivateEngine(folder, data=data, hook=hook, options=options)
     try:
         engine.add_bridge()
         engine.start()

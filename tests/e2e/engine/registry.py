@@ -10,6 +10,7 @@ import os
 import tarfile
 import threading
 import time
+from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -27,7 +28,8 @@ class Registry:
     Attributes:
         bytes_per_s: how fast layers are sent; 0 is as fast as it goes.
         cut_after_bytes: end each layer's connection there.
-        locked: let nobody in.
+        gone: end every connection without an answer, also those under way.
+        locked: let nobody in but who sends these credentials, `user:password`; "" lets everybody in.
         corrupt: send layers with another content than their digest says.
         sent_bytes: of layers, so far.
         open_downloads: layers that are being sent at this moment.
@@ -38,7 +40,8 @@ class Registry:
         self.bytes_per_s = 0
         self.cut_after_bytes: int | None = None
         self.corrupt = False
-        self.locked = False
+        self.gone = False
+        self.locked = ""
         self.sent_bytes = 0
         self.open_downloads = 0
         self.credentials: list[str] = []
@@ -107,7 +110,8 @@ class Registry:
             self.open_downloads += 1
         try:
             for begin in range(0, len(data), CHUNK_BYTES):
-                if self.cut_after_bytes is not None and begin >= self.cut_after_bytes:
+                cut = self.cut_after_bytes is not None and begin >= self.cut_after_bytes
+                if cut or self.gone:
                     handler.close_connection = True
                     handler.connection.close()
                     return
@@ -133,12 +137,16 @@ class Registry:
                 """Say nothing."""
 
             def do_GET(self) -> None:
+                if registry.gone:
+                    self.close_connection = True
+                    return
                 path = self.path.partition("?")[0]
                 given = self.headers.get("Authorization", "")
                 if registry.locked:
                     registry.credentials.append(given)
-                    self.refuse()
-                    return
+                    if given != f"Basic {b64encode(registry.locked.encode()).decode()}":
+                        self.refuse()
+                        return
                 status, body, kind = registry.answer(path)
                 self.send_response(status)
                 self.send_header("Content-Type", kind)

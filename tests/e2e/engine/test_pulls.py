@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import re
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,8 @@ import docker
 import pytest
 from docker.errors import ImageNotFound
 
+from tests.e2e.engine.engine_stage import EngineStage
+from tests.e2e.engine.private_engine import private_engine
 from tests.e2e.engine.registry import Registry
 from tests.e2e.triton_calls import until
 from tests.processes import wait_until
@@ -20,7 +25,7 @@ from tests.running_triton import LoopThread
 from tritop.runtimes.docker import Engine, PullHandle
 from tritop.runtimes.docker_errors import EngineFailure
 from tritop.runtimes.docker_pull import PullProgress
-from tritop.runtimes.supervisor import EndingKind
+from tritop.runtimes.supervisor import Desired, EndingKind
 
 pytestmark = pytest.mark.engine
 
@@ -133,11 +138,11 @@ def test_a_tag_that_is_not_there(registry: Registry, pull: Pull) -> None:
     assert "has no image" in failure.sentence
 
 
-def test_a_registry_that_wants_credentials(
+def test_a_registry_that_wants_other_credentials(
     registry: Registry, pull: Pull, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Docker's own credentials are sent, and refused here."""
-    registry.locked = True
+    registry.locked = "me:other"
     secret = base64.b64encode(b"me:hush").decode()
     (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.host: {"auth": secret}}}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
@@ -146,6 +151,108 @@ def test_a_registry_that_wants_credentials(
     assert f"docker login {registry.host}" in failure.advice
     assert f"Basic {secret}" in registry.credentials
     assert "hush" not in str(failure)
+
+
+HELPER = """#!/bin/sh
+# What docker login leaves to a keychain: the registry's name comes in, user and password go out.
+read -r registry
+echo "{\\"ServerURL\\": \\"$registry\\", \\"Username\\": \\"me\\", \\"Secret\\": \\"hush\\"}"
+"""
+
+
+@pytest.mark.parametrize("kept", ["auths", "credHelpers", "credsStore"])
+def test_a_private_registry_lets_in_who_has_logged_in_with_docker(
+    registry: Registry,
+    pull: Pull,
+    engine_client: docker.DockerClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: str,
+) -> None:
+    registry.locked = "me:hush"
+    helper = tmp_path / "docker-credential-here"
+    helper.write_text(HELPER)
+    helper.chmod(0o755)
+    secret = base64.b64encode(b"me:hush").decode()
+    config = {
+        "auths": {"auths": {registry.host: {"auth": secret}}},
+        "credHelpers": {"credHelpers": {registry.host: "here"}},
+        "credsStore": {"auths": {registry.host: {}}, "credsStore": "here"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config[kept]))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    pull.run(registry.image)
+    assert engine_client.images.get(registry.image).id
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a private Docker engine needs root")
+def test_a_download_that_is_cut_off_for_good(registry: Registry, triton_loop: LoopThread) -> None:
+    """The engine tries five times, which takes it a minute; one that tries once says the same at once."""
+    registry.bytes_per_s = 500_000
+
+    async def under_way() -> bool:
+        return registry.sent_bytes > 0
+
+    async def pull_and_lose(address: str) -> EngineFailure:
+        engine = Engine(address)
+        pulling = asyncio.create_task(engine.pull(registry.image, lambda progress: None, PullHandle()))
+        await until(under_way)
+        registry.gone = True
+        with pytest.raises(EngineFailure) as raised:
+            await pulling
+        engine.close()
+        return raised.value
+
+    with private_engine(options=("--max-download-attempts=1",)) as engine:
+        failure = triton_loop.run(pull_and_lose(engine.address))
+    assert failure.kind is EndingKind.WORLD
+    assert failure.sentence.startswith(f"the image {registry.image} could not be pulled")
+    assert "EOF" in failure.sentence
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_tritop_that_ends_while_it_pulls_leaves_no_download_and_nothing_else(
+    registry: Registry, stage: EngineStage, number: signal.Signals
+) -> None:
+    registry.bytes_per_s = 200_000
+    name = f"{stage.prefix}-p"
+    process = stage.tritop("up", str(stage.models), "--name", name, "--image", registry.image, "--detach")
+    wait_until(lambda: registry.open_downloads > 0, "it downloads")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode in (128 + number, -number), err
+    assert "Traceback" not in err
+    wait_until(lambda: registry.open_downloads == 0, "nobody downloads any more")
+    assert stage.containers(f"tritop-{name}") == []
+
+
+def test_up_tells_how_far_a_pull_is_and_says_what_is_wrong_with_the_image(
+    registry: Registry, stage: EngineStage
+) -> None:
+    """The image has no Triton in it."""
+    registry.bytes_per_s = 2_000_000
+    name = f"{stage.prefix}-p"
+    code, out, err = stage.answer("up", str(stage.models), "--name", name, "--image", registry.image, "--detach")
+    assert (code, out) == (1, "")
+    assert re.search(rf"{name}: PULLING pulling layer \d of 2, .* of .*", err), err
+    assert "no tritonserver in this image.\n  Take an image with Triton in it" in err
+    (kept,) = stage.containers(f"tritop-{name}")
+    assert kept["State"] == "exited", "it ran, so that it is kept with its log"
+
+
+def test_up_with_a_registry_that_cannot_be_reached_leaves_nothing(stage: EngineStage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        image = f"127.0.0.1:{probe.getsockname()[1]}/nvidia/tritonserver:26.01-py3"
+    name = f"{stage.prefix}-p"
+    code, out, err = stage.answer("up", str(stage.models), "--name", name, "--image", image, "--detach")
+    assert (code, out) == (1, "")
+    assert f"The image {image} could not be pulled, because its registry cannot be reached" in err
+    assert "docker load" in err
+    assert stage.containers(f"tritop-{name}") == []
+    wanted = stage.desk.load(name)
+    assert wanted is not None
+    assert wanted.desired is Desired.STOP, "and nobody tries again behind the operator's back"
 
 
 def test_a_registry_where_nobody_listens(pull: Pull) -> None:
