@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ from tritop.errors import RuntimeFailure
 from tritop.runtimes import embedded
 from tritop.runtimes.embedded import EmbeddedTriton, check_machine, check_numpy, find_embedded_triton
 from tritop.runtimes.local import LaunchState, LocalServer
-from tritop.runtimes.ports import free_ports, listening_ports
+from tritop.runtimes.ports import free_ports, is_free, kept_or_free, listening_ports
 from tritop.runtimes.server_log import ServerLog, clean_line, explain_exit, port_in_use
-from tritop.server_spec import HOST
+from tritop.server_spec import HOST, Ports
 
 
 @given(st.text())
@@ -100,6 +101,27 @@ def test_free_ports_are_three_free_ones_outside_of_the_range_for_outgoing_connec
     for number in numbers:
         with socket.socket() as probe:
             probe.bind((HOST, number))
+
+
+def test_a_port_with_lingering_connections_is_free_and_one_that_is_listened_on_is_not() -> None:
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((HOST, 0))
+        server.listen()
+        port = server.getsockname()[1]
+        assert not is_free(port)
+        with socket.create_connection((HOST, port)) as client:
+            accepted, _ = server.accept()
+            accepted.close()  # first, so that the server's end lingers
+            assert client.recv(1) == b""
+    with socket.socket() as strict, pytest.raises(OSError, match="in use"):
+        strict.bind((HOST, port))
+    assert is_free(port)
+    free = free_ports()
+    kept = Ports(port, free.grpc, free.metrics)
+    assert kept_or_free(kept) == kept
+    with socket.create_server((HOST, port)):
+        assert port not in astuple(kept_or_free(kept))
 
 
 def test_listening_ports_are_those_of_the_process_itself() -> None:

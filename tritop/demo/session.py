@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,59 +10,88 @@ from pathlib import Path
 
 from tritop.demo.repository import DemoRepository, load_models, write_repository
 from tritop.endpoint import Endpoint
-from tritop.errors import RuntimeFailure, TritopError
+from tritop.errors import RuntimeFailure
 from tritop.live import LiveSession
 from tritop.live.gpus import nvml_collector
 from tritop.model import Launch
 from tritop.operation import Operation, SetTraffic, Wish
 from tritop.runtimes.local import LocalServer
+from tritop.runtimes.local_runtime import LocalRuntime, Note
+from tritop.runtimes.ports import kept_or_free
+from tritop.runtimes.supervised import Supervised
+from tritop.runtimes.supervisor import Desired, Phase, Policy, Supervision
+from tritop.server_spec import Ports
 
 NAME = "demo"
-LIVE_TIMEOUT_S = 60.0
 
 
 class DemoServer:
-    """A hosted server with the demo's models, fulfilling `tritop.live.Hosted`.
+    """A supervised server with the demo's models, fulfilling `tritop.live.Hosted`.
 
     Args:
         arguments: further arguments of tritonserver.
-        traffic: whether traffic starts once the models are loaded.
+        traffic: whether traffic starts once the models are loaded for the first time.
+        policy: the supervisor's limits and waits.
     """
 
-    def __init__(self, *, arguments: tuple[str, ...] = (), traffic: bool = True) -> None:
+    def __init__(self, *, arguments: tuple[str, ...] = (), traffic: bool = True, policy: Policy | None = None) -> None:
         self.name = NAME
         self._arguments = arguments
         self._traffic = traffic
-        self._server: LocalServer | None = None
+        self._policy = policy or Policy()
         self._repository: DemoRepository | None = None
-        self._steering: asyncio.Task[None] | None = None
-        self._loading: asyncio.Task[None] | None = None
-        self._progress: tuple[int, int, str] | None = None
-        self._fault = ""
+        self._server: LocalServer | None = None
+        self._runtime: LocalRuntime | None = None
+        self._supervised: Supervised | None = None
+        self._submit: Callable[[Operation], None] = lambda operation: None
+        self._ports: Ports | None = None
 
     async def start(self, submit: Callable[[Operation], None]) -> Endpoint:
-        """Write the repository and start the server; its models are loaded in a task.
+        """Write the repository and begin to supervise the server; its models are loaded in every run.
 
         Raises:
             RuntimeFailure: no embedded Triton can run here, or the repository cannot be written.
         """
+        self._submit = submit
         folder = Path(tempfile.mkdtemp(prefix="tritop-demo-"))
         try:
-            repository = write_repository(folder)
-            self._server = LocalServer(folder, name=NAME, arguments=self._arguments, remove_at_end=(folder,))
-            await self._server.start()
+            self._repository = write_repository(folder)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise RuntimeFailure(
                 f"the demo's models cannot be written to {folder}: {error.strerror}.",
                 "Set TMPDIR to a folder with some free space.",
             ) from error
-        except TritopError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        self._loading = asyncio.create_task(self._load(self._server, repository, submit), name="load the demo's models")
-        self._repository = repository
+        self._server = LocalServer(
+            folder, name=NAME, arguments=self._arguments, remove_at_end=(folder,), pick_ports=self._pick_ports
+        )
+        self._runtime = LocalRuntime(self._server, prepare=self._load)
+        self._supervised = Supervised(
+            self._runtime,
+            desired=Desired.RUN,
+            # The demo is wanted for as long as it is looked at: nothing outlives it.
+            keep=lambda desired: None,
+            reload=lambda: None,
+            policy=self._policy,
+        )
+        self._runtime.open(self._supervised.wake)
+        self._supervised.begin(NAME)
+        state = await self._supervised.until(lambda state: bool(state.run) or state.phase is Phase.FAILED)
+        if not state.run:
+            raise RuntimeFailure(state.explanation, state.advice)
         return self.endpoint
+
+    def _pick_ports(self) -> Ports:
+        self._ports = kept_or_free(self._ports)
+        return self._ports
+
+    async def _load(self, endpoint: Endpoint, note: Note) -> None:
+        assert self._repository is not None, "a server runs only once its models are written"
+        await load_models(endpoint, self._repository, note)
+        if self._traffic:
+            # What the operator makes of it later goes on over every restart.
+            self._traffic = False
+            self._submit(SetTraffic(NAME, self._repository.traffic_model, concurrency=self._repository.concurrency))
 
     @property
     def endpoint(self) -> Endpoint:
@@ -76,70 +104,35 @@ class DemoServer:
             raise RuntimeFailure(f"{NAME} has not been started yet.")
         return replace(self._server.endpoint, repositories=(str(self._repository.folder),))
 
+    @property
+    def state(self) -> Supervision:
+        """The supervisor's state."""
+        return self._supervised.state if self._supervised is not None else Supervision()
+
     def ask(self, wish: Wish) -> None:
-        """Start, stop or restart the server; with its container, which it does not have, nothing is removed.
+        """Start, stop or restart the server; its repository stays until tritop ends, whatever is asked.
 
         Raises:
-            RuntimeFailure: it has not been started yet, or another wish is being carried out.
+            RuntimeFailure: it is not supervised.
         """
-        if self._server is None or self._repository is None:
-            raise RuntimeFailure(f"{NAME} has not been started yet.")
-        if self._steering is not None and not self._steering.done():
-            raise RuntimeFailure(f"{NAME} is being started or stopped already.", "Wait until that is done.")
-        steering = self._steer(self._server, self._repository, wish)
-        self._steering = asyncio.create_task(steering, name=f"{wish} {NAME}")
-
-    async def _steer(self, server: LocalServer, repository: DemoRepository, wish: Wish) -> None:
-        if wish is Wish.START and server.pid is not None:
-            return
-        await self._load_no_more()
-        self._progress, self._fault = None, ""
-        try:
-            await server.halt()
-            if wish in (Wish.START, Wish.RESTART):
-                await server.start()
-                await self._load(server, repository, lambda operation: None)
-        except TritopError as error:
-            self._fault = str(error)
-
-    async def _load(self, server: LocalServer, repository: DemoRepository, submit: Callable[[Operation], None]) -> None:
-        try:
-            await server.wait_live(LIVE_TIMEOUT_S)
-            await load_models(server.endpoint, repository, self._note)
-        except TritopError as error:
-            self._fault = str(error)
-            return
-        if self._traffic:
-            submit(SetTraffic(NAME, repository.traffic_model, concurrency=repository.concurrency))
-
-    def _note(self, done: int, total: int, model: str) -> None:
-        self._progress = (done, total, model)
+        if self._supervised is None or not self._supervised.active:
+            raise RuntimeFailure(f"{NAME} is not supervised.")
+        self._supervised.ask(wish)
 
     def launch(self) -> Launch:
-        """The server's own status, with the model that is being loaded as its step."""
-        if self._server is None:
-            return Launch(runtime="local", state="STARTING", step="writing the models")
-        launch = self._server.launch()
-        if self._fault and not launch.explanation:
-            return replace(launch, explanation=self._fault)
-        if self._progress is None:
-            return launch
-        done, total, model = self._progress
-        return replace(launch, step=f"loading {model}" if model else "", done=done, total=total)
+        """What is known of the server now, with the model that is being loaded as its step."""
+        if self._runtime is None:
+            return Launch(runtime="local", state=Phase.STARTING.value, step="writing the models")
+        return self._runtime.launch(self.state)
 
     async def stop(self) -> None:
         """Stop the server; its repository and its log go with it."""
-        if self._steering is not None:
-            self._steering.cancel()
-            await asyncio.gather(self._steering, return_exceptions=True)
-        await self._load_no_more()
+        if self._supervised is not None:
+            await self._supervised.end()
+        if self._runtime is not None:
+            await self._runtime.close()
         if self._server is not None:
             await self._server.stop()
-
-    async def _load_no_more(self) -> None:
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.gather(self._loading, return_exceptions=True)
 
 
 def demo_session(

@@ -13,13 +13,16 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritop.runtimes.server_log import failure_reason, port_in_use
+from tritop.errors import TritopError
+from tritop.runtimes.server_log import failure_reason, port_in_use, sentence_case
 from tritop.runtimes.supervisor import Ending, EndingKind
 
 _AT_ONCE_S = 5.0
 """A server that is refused its flags or its repository ends within this time (2.51: 0.1 s and 1.1 s)."""
 _REFUSED = ("unrecognized option", "Bad option:", "failed to stat file", "error while loading shared libraries")
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+_NOT_RUN = 127
+"""Of a shell or the loader: no such program, or a library that it needs is missing."""
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
 
 
@@ -40,6 +43,8 @@ class ExitFacts:
     """How long that run took."""
     error: str = ""
     """`State.Error`: what kept the engine from starting it."""
+    contained: bool = True
+    """It ran in a container of an engine, not as a process of ours."""
 
 
 def classify_exit(facts: ExitFacts) -> Ending:
@@ -47,11 +52,18 @@ def classify_exit(facts: ExitFacts) -> Ending:
     code = facts.exit_code
     kind, sentence = _by_wish(facts) or _by_log(facts) or _by_code(facts)
     advice = ""
-    if kind is EndingKind.OOM:
+    if kind is EndingKind.OOM and not facts.contained:
+        advice = "Load fewer models, or make fewer instances."
+    elif kind is EndingKind.OOM:
         advice = "Give it more with --memory, load fewer models, or make fewer instances."
     elif code == 127 and kind is EndingKind.PERMANENT:
         advice = "Take an image with Triton in it, such as nvcr.io/nvidia/tritonserver."
     return Ending(kind, sentence, code, signature_of(code, facts.lines), advice)
+
+
+def refusal(error: TritopError) -> Ending:
+    """What could not be done at all, so that trying again gives the same."""
+    return Ending(EndingKind.PERMANENT, sentence_case(error.sentence), None, error.sentence, error.advice)
 
 
 def signature_of(exit_code: int | None, lines: Sequence[str]) -> str:
@@ -79,10 +91,11 @@ def _by_wish(facts: ExitFacts) -> tuple[EndingKind, str] | None:
 
 def _by_log(facts: ExitFacts) -> tuple[EndingKind, str] | None:
     """Ends that the log explains better than the exit code."""
-    if facts.exit_code != 1:
+    if facts.exit_code not in (1, _NOT_RUN):
         return None
     if address := port_in_use(facts.lines):
-        return EndingKind.WORLD, f"{address} is already in use inside its network."
+        where = " inside its network" if facts.contained else ""
+        return EndingKind.WORLD, f"{address} is already in use{where}."
     at_once = facts.ran_s is None or facts.ran_s < _AT_ONCE_S
     if at_once and any(words in line for line in facts.lines for words in _REFUSED):
         return EndingKind.PERMANENT, f"Triton refused to start: {failure_reason(facts.lines)}"
@@ -91,7 +104,7 @@ def _by_log(facts: ExitFacts) -> tuple[EndingKind, str] | None:
 
 _BY_CODE = {
     126: (EndingKind.PERMANENT, "The tritonserver of this image cannot be run."),
-    127: (EndingKind.PERMANENT, "There is no tritonserver in this image."),
+    _NOT_RUN: (EndingKind.PERMANENT, "There is no tritonserver in this image."),
     128 + signal.SIGKILL: (
         EndingKind.CRASH,
         "It was killed (SIGKILL): by somebody on the host, or by the kernel for want of memory.",

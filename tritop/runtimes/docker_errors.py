@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tritop.errors import AccessDenied, RuntimeFailure, TimedOut, Unreachable
-from tritop.runtimes.server_log import clean_line
+from tritop.runtimes.server_log import clean_line, sentence_case
 from tritop.runtimes.supervisor import Ending, EndingKind
 
 TOOLKIT = (
@@ -93,11 +93,6 @@ class EngineFailure(RuntimeFailure):
     def ending(self) -> Ending:
         """The same for the supervisor."""
         return Ending(self.kind, sentence_case(self.sentence), None, self.sentence, self.advice)
-
-
-def sentence_case(text: str) -> str:
-    """The text with a capital letter in front."""
-    return text[:1].upper() + text[1:]
 
 
 def caught() -> tuple[type[Exception], ...]:

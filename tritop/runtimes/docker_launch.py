@@ -1,4 +1,4 @@
-"""What the operator sees of a supervised container: its state as a Launch. Pure."""
+"""What the operator sees of a supervised server: its state as a Launch. Pure."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ class Sight:
 
     now: float
     """Monotonic time [s]."""
+    runtime: str = "docker"
+    """`Launch.runtime`; a container's id is shown only for docker."""
+    log_path: str = ""
     command: str = ""
     pid: int | None = None
     pull: PullProgress | None = None
@@ -32,11 +35,11 @@ class Sight:
 
 
 def launch_of(state: Supervision, sight: Sight) -> Launch:
-    """The state of a container for a Snapshot; `Launch.state` is a `Phase`."""
+    """The state of a supervised server for a Snapshot; `Launch.state` is a `Phase`."""
     step, done, total = _progress(state, sight)
     waiting = state.phase in (Phase.BACKOFF, Phase.WAITING) and state.next_at is not None
     return Launch(
-        runtime="docker",
+        runtime=sight.runtime,
         state=state.phase.value,
         step=step,
         done=done,
@@ -46,10 +49,11 @@ def launch_of(state: Supervision, sight: Sight) -> Launch:
         exit_code=state.exit_code,
         explanation=_explanation(state, sight),
         restart_in_s=max(0.0, state.next_at - sight.now) if waiting and state.next_at is not None else None,
+        log_path=sight.log_path,
         log_tail=tuple(sight.log_tail),
         command=sight.command,
         pid=sight.pid,
-        container_id=state.container_id,
+        container_id=state.container_id if sight.runtime == "docker" else "",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,30 +12,27 @@ from tritop.container_documents import seconds_of
 from tritop.endpoint import Endpoint
 from tritop.errors import TritopError
 from tritop.logs import LogChunk
-from tritop.runtimes.classify import ExitFacts, classify_exit
+from tritop.runtimes.checkup import Checkup
+from tritop.runtimes.classify import ExitFacts, classify_exit, refusal
 from tritop.runtimes.docker import Engine, PullHandle
-from tritop.runtimes.docker_errors import NO_LIMITS, EngineFailure, sentence_case
+from tritop.runtimes.docker_errors import NO_LIMITS, EngineFailure
 from tritop.runtimes.docker_events import DockerEvents
 from tritop.runtimes.docker_log import DockerLog
 from tritop.runtimes.docker_pull import PullProgress
 from tritop.runtimes.docker_spec import bound_ports
 from tritop.runtimes.engine_thread import call_apart
-from tritop.runtimes.heal import reload_model
 from tritop.runtimes.load_progress import LoadProgress
-from tritop.runtimes.ports import free_ports, is_free
-from tritop.runtimes.probe import HealthProbe
+from tritop.runtimes.ports import kept_or_free
 from tritop.runtimes.server_log import clean_line
-from tritop.runtimes.stubs import StubWatch, processes_of
+from tritop.runtimes.stubs import processes_of
 from tritop.runtimes.supervisor import (
     Action,
     Container,
     Do,
     Ending,
-    EndingKind,
     Finished,
     Health,
     Observed,
-    Phase,
     Status,
     Supervision,
 )
@@ -47,7 +43,6 @@ _HEAD_S = 5.0
 _HEAD_LINES, _TAIL_LINES = 40, 80
 _END_EVENT_S = 1.0
 """How long the event of an end is waited for: it comes within 3 ms of it, and inspection may be faster."""
-_STUBS_EVERY_S = 5.0
 _RUNNING = (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
 
 
@@ -105,11 +100,7 @@ class DockerRuntime:
         self._made = made
         self._environ = environ
         self._handle = PullHandle()
-        self._probe: HealthProbe | None = None
-        self._stubs: StubWatch | None = None
-        self._dead_stubs: tuple[str, ...] = ()
-        self._stubs_at = 0.0
-        self._oom_seen = 0
+        self._checkup = Checkup()
         self._stopped: set[str] = set()
         self._ending: tuple[str, Ending] | None = None
         self._changed: Callable[[], None] = lambda: None
@@ -129,8 +120,7 @@ class DockerRuntime:
             self._events.close()
         if self.log is not None:
             self.log.close()
-        if self._probe is not None:
-            await self._probe.close()
+        await self._checkup.close()
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -157,7 +147,7 @@ class DockerRuntime:
             return Observed(engine=True, container=container, writer=writer)
         self.pid = int((shown.get("State") or {}).get("Pid") or 0) or None
         self._adopt_ports(shown)
-        health = await self._health(state)
+        health = await self._checkup.health(self.endpoint, state)
         dead = await self._dead(state, container) if health is not Health.SILENT else ()
         return Observed(True, container, health, dead, self.run_log.bytes, writer)
 
@@ -221,30 +211,14 @@ class DockerRuntime:
         bound = bound_ports(shown)
         if bound is not None and bound != self.ports:
             self.ports = bound
-            self._probe = self._stubs = None
-
-    async def _health(self, state: Supervision) -> Health:
-        endpoint = self.endpoint
-        if endpoint is None or (state.doing is not None and state.doing.do is Do.STOP):
-            return Health.UNKNOWN
-        if self._probe is None:
-            self._probe = HealthProbe(endpoint)
-        return await self._probe.ask()
 
     async def _dead(self, state: Supervision, container: Container) -> tuple[str, ...]:
-        """Models whose stub has died: looked for now and then, and at once after the kernel killed something."""
+        """Models whose stub has died."""
         endpoint, events, pid = self.endpoint, self._events, self.pid
-        if endpoint is None or events is None or pid is None or state.phase not in (Phase.READY, Phase.NOT_READY):
-            self._stubs = None
+        if endpoint is None or events is None or pid is None:
             return ()
-        out_of_memory = events.notes(container.id).out_of_memory
-        now = time.monotonic()
-        due = now - self._stubs_at >= _STUBS_EVERY_S or out_of_memory != self._oom_seen or self._dead_stubs
-        if due or (self._stubs is not None and self._stubs.suspects):
-            self._stubs = self._stubs or StubWatch(endpoint)
-            self._dead_stubs = await self._stubs.look(lambda: processes_of(pid, container.id))
-            self._stubs_at, self._oom_seen = now, out_of_memory
-        return self._dead_stubs
+        alarms = events.notes(container.id).out_of_memory
+        return await self._checkup.dead_stubs(endpoint, state, lambda: processes_of(pid, container.id), alarms)
 
     # -- acting ---------------------------------------------------------------------------
 
@@ -259,9 +233,7 @@ class DockerRuntime:
         except EngineFailure as failure:
             return Finished(action, failure.ending())
         except TritopError as error:
-            return Finished(
-                action, Ending(EndingKind.PERMANENT, sentence_case(error.sentence), None, error.sentence, error.advice)
-            )
+            return Finished(action, refusal(error))
         finally:
             self.pull = None
 
@@ -280,7 +252,8 @@ class DockerRuntime:
             case Do.TAKE_OVER:
                 await self.engine.take_over(action.container_id)
             case Do.HEAL:
-                await self._heal(action.models)
+                if self.endpoint is not None:
+                    await self._checkup.heal(self.endpoint, action.models)
             case Do.CANCEL:
                 self.cancel()
         return ""
@@ -296,19 +269,13 @@ class DockerRuntime:
 
     async def _create(self) -> str:
         self.ports = self._choose_ports()
-        self._probe = self._stubs = None
         container_id = await self.engine.create(self.spec, self.ports, self._environ)
         self._made(self.ports)
         return container_id
 
     def _choose_ports(self) -> Ports:
         """The ports that were asked for, those that it had before, or free ones."""
-        if self.spec.base_port is not None:
-            return ports_from_base(self.spec.base_port)
-        kept = self.ports
-        if kept is not None and all(map(is_free, (kept.http, kept.grpc, kept.metrics))):
-            return kept
-        return free_ports()
+        return ports_from_base(self.spec.base_port) if self.spec.base_port is not None else kept_or_free(self.ports)
 
     async def _start(self, container_id: str) -> None:
         """Start a container; a new one is made again where only that is in the way.
@@ -346,14 +313,5 @@ class DockerRuntime:
 
     async def _stop(self, container_id: str) -> None:
         self._stopped.add(container_id)
-        if self._probe is not None:
-            await self._probe.close()
+        await self._checkup.close()
         await self.engine.stop(container_id, self.spec.stop_timeout_s)
-
-    async def _heal(self, models: tuple[str, ...]) -> None:
-        endpoint = self.endpoint
-        if endpoint is None:
-            return
-        for model in models:
-            await reload_model(endpoint, model)
-        self._dead_stubs, self._stubs = (), None

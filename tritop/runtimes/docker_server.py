@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +13,11 @@ from tritop.model import Launch
 from tritop.operation import Operation
 from tritop.runtimes.desired import Desk, Wanted, WriterLock
 from tritop.runtimes.docker import Engine
-from tritop.runtimes.docker_errors import sentence_case
 from tritop.runtimes.docker_launch import Sight, launch_of
 from tritop.runtimes.docker_log import DockerLog
 from tritop.runtimes.docker_runtime import DockerRuntime
 from tritop.runtimes.repository_folder import models_in
+from tritop.runtimes.server_log import sentence_case
 from tritop.runtimes.supervised import Supervised
 from tritop.runtimes.supervisor import Desired, Do, Phase, Policy, Supervision, Wish
 from tritop.server_spec import Ports, ServerSpec, docker_run_line
@@ -63,7 +62,6 @@ class DockerServer:
         self._lock: WriterLock | None = None
         self._runtime: DockerRuntime | None = None
         self._supervised: Supervised | None = None
-        self._task: asyncio.Task[None] | None = None
         self._desired = Desired.STOP
         self._fault = ""
 
@@ -94,7 +92,7 @@ class DockerServer:
             self._keep(supervised.state.desired)
         runtime.open(supervised.wake)
         self._log = runtime.log
-        self._task = asyncio.create_task(supervised.run(), name=f"supervise {self.name}")
+        supervised.begin(self.name)
 
     async def start(self, submit: Callable[[Operation], None]) -> Endpoint:
         """Begin to supervise it, and return when it has run once, since only then its ports are settled.
@@ -151,13 +149,7 @@ class DockerServer:
             RuntimeFailure: supervision has ended by a bug or by the operator's word not being kept.
         """
         assert self._supervised is not None
-        assert self._task is not None
-        waiting = asyncio.ensure_future(self._supervised.until(condition))
-        await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            waiting.cancel()
-            await self._task
-        return await waiting
+        return await self._supervised.until(condition)
 
     def launch(self) -> Launch:
         """What is known of it now."""
@@ -188,16 +180,13 @@ class DockerServer:
 
     async def stop(self) -> None:
         """Let it go: the container runs on, unless it is to stop with tritop. Never raises, and may be called twice."""
-        if self._supervised is not None and self._task is not None and not self._task.done():
+        if self._supervised is not None and self._supervised.active:
             doing = self.state.doing
             if self._stop_at_end and self.supervises and not (doing is not None and doing.do is Do.PULL):
                 self._supervised.ask(Wish.STOP)
                 await self.until(lambda state: state.phase in _ENDED)
-            await self._supervised.let_go()
-        if self._task is not None:
-            task, self._task = self._task, None
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        if self._supervised is not None:
+            await self._supervised.end()
         if self._runtime is not None:
             await self._runtime.close()
         if self._lock is not None:

@@ -109,6 +109,8 @@ class GuardedProcess:
             process.kill()
             raise
         if message is None or "pid" not in message:
+            # They may be another process's, or one's that is tried next; whoever ordered it has them.
+            process.keep_leftovers()
             process.kill()
             reason = message["failed"] if message else "its guardian ended at once"
             raise RuntimeFailure(f"cannot start {order.command[0]}: {reason}.")

@@ -16,6 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -51,6 +52,21 @@ class LaunchState(StrEnum):
     """It ended by itself after it had been READY."""
     FAILED = "FAILED"
     """It ended before that, or its process could not be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEnd:
+    """What is known about the end of one run."""
+
+    exit_code: int | None
+    """Negative for a signal; `None` where nobody saw it."""
+    asked: bool = False
+    """We stopped it."""
+    ran_s: float | None = None
+    lines: tuple[str, ...] = ()
+    """The telling lines of its log, cleaned."""
+    said: str = ""
+    """Why it failed, where that is known from elsewhere than from its exit code and its log."""
 
 
 _RUNNING = frozenset({LaunchState.STARTING, LaunchState.READY, LaunchState.STOPPING})
@@ -113,6 +129,8 @@ class LocalServer:
         self._log = ServerLog(Path(os.devnull))
         self._log_path: Path | None = None
         self._starts = 0
+        self._began_at = 0.0
+        self._end: LocalEnd | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -137,7 +155,22 @@ class LocalServer:
     def pid(self) -> int | None:
         """Pid of tritonserver, `None` while it does not run."""
         process = self._process
-        return process.pid if process is not None and self._state in _RUNNING else None
+        return process.pid if process is not None and self.running and self._state in _RUNNING else None
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way, one that is ending included."""
+        return self._watch is not None and not self._watch.done()
+
+    @property
+    def run(self) -> int:
+        """How many runs were begun."""
+        return self._starts
+
+    @property
+    def end(self) -> LocalEnd | None:
+        """How the last run ended, `None` before the first end."""
+        return self._end
 
     @property
     def log_path(self) -> Path | None:
@@ -168,7 +201,7 @@ class LocalServer:
             RuntimeFailure: the embedded Triton cannot run here, it runs already, or its process
                 could not be started.
         """
-        if self._watch is not None and not self._watch.done():
+        if self.running:
             raise RuntimeFailure(f"{self._name} runs already (pid {self.pid}).")
         triton = find_embedded_triton()
         if not self._spec.repository.is_dir():
@@ -176,14 +209,13 @@ class LocalServer:
                 f"the model repository {self._spec.repository} is not a folder.",
                 "Give the folder that holds the models.",
             )
-        await self._let_go()
         self._state, self._explanation, self._exit_code = LaunchState.STARTING, "", None
-        self._starts += 1
         try:
             await self._spawn(triton)
         except RuntimeFailure as failure:
             self._explanation, self._state = failure.sentence, LaunchState.FAILED
             raise
+        self._starts += 1
         self._watch = asyncio.create_task(self._watch_process(triton), name=f"watch {self._name}")
 
     async def _spawn(self, triton: EmbeddedTriton) -> None:
@@ -199,15 +231,12 @@ class LocalServer:
             remove_folders([str(folder)])
             raise RuntimeFailure(f"cannot prepare {folder} for {self._name}: {error}.") from error
         self._log_path, self._log = order.log_path, ServerLog(order.log_path)
-        self._process = await GuardedProcess.spawn(order)
-        self._ports = ports
-
-    async def _let_go(self) -> None:
-        """Part with a process that ended, because another one follows."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.keep_leftovers()
-            await process.close()
+        former, self._process = self._process, await GuardedProcess.spawn(order)
+        self._ports, self._began_at = ports, time.monotonic()
+        if former is not None:
+            # Only now, so that there is a guardian at any moment who would remove what is left.
+            former.keep_leftovers()
+            await former.close()
 
     async def _watch_process(self, triton: EmbeddedTriton) -> None:
         """Wait for the end of the server, and begin anew where it met a port that was taken."""
@@ -217,15 +246,16 @@ class LocalServer:
             if not self._met_a_taken_port() or attempt == _PORT_ATTEMPTS:
                 self._settle(ending)
                 return
-            await self._let_go()
             try:
                 await self._spawn(triton)
             except RuntimeFailure as failure:
+                self._end = LocalEnd(None, said=failure.sentence)
                 self._explanation, self._state = failure.sentence, LaunchState.FAILED
                 return
             if not self._is_starting():
                 # It was stopped while there was no process that could have been told.
-                await self._let_go()
+                self._process.ask_to_stop(0.0)
+                await self._process.ended()
                 self._settle(ending)
                 return
 
@@ -240,7 +270,10 @@ class LocalServer:
     def _settle(self, ending: Ending) -> None:
         """Note how the server ended; the state last, since other threads read what goes with it."""
         state, explanation = self._state, self._explanation
-        if state in {LaunchState.STOPPING, LaunchState.STOPPED}:
+        asked = state in {LaunchState.STOPPING, LaunchState.STOPPED}
+        ran_s, said = time.monotonic() - self._began_at, "" if asked else explanation
+        self._end = LocalEnd(ending.exit_code, asked, ran_s, self._telling_lines(), said)
+        if asked:
             state = LaunchState.STOPPED
             explanation = "It did not end in time and was killed." if ending.killed else "It was stopped."
         elif state is not LaunchState.FAILED:
@@ -313,6 +346,11 @@ class LocalServer:
             except grpc.aio.AioRpcError:
                 return None
         return bool(answer.live)
+
+    async def wait_ended(self) -> None:
+        """Wait until no run is under way."""
+        if self._watch is not None:
+            await asyncio.wait({self._watch})
 
     async def halt(self, grace_s: float = GRACE_S) -> None:
         """Stop the server, whose log and repository stay, so that `start` can follow. Never raises.

@@ -15,8 +15,13 @@ _TCP_LISTEN = "0A"
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody has the port on 127.0.0.1 at this moment."""
+    """Whether nobody has the port on 127.0.0.1 at this moment.
+
+    Connections of an earlier server that linger after its end (TIME_WAIT, a minute) do not count:
+    Triton, like Docker, listens all the same.
+    """
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
@@ -42,6 +47,13 @@ def free_ports() -> Ports:
         if len(found) == 3:
             return Ports(*found)
     raise RuntimeFailure(f"no three free ports are left on {HOST}.", "Stop servers that are not needed.")
+
+
+def kept_or_free(kept: Ports | None) -> Ports:
+    """The ports of the run before where nobody has them now, so that an address stays what it is; else free ones."""
+    if kept is not None and all(map(is_free, (kept.http, kept.grpc, kept.metrics))):
+        return kept
+    return free_ports()
 
 
 def listening_ports(pid: int) -> frozenset[int]:

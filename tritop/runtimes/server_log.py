@@ -20,6 +20,11 @@ def clean_line(line: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in line)[:_LINE_CHARACTERS]
 
 
+def sentence_case(text: str) -> str:
+    """The text with a capital letter in front."""
+    return text[:1].upper() + text[1:]
+
+
 class ServerLog:
     """The last lines of a log file that somebody else writes."""
 

@@ -8,6 +8,7 @@ model's file on its command line.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -60,6 +61,25 @@ def processes_of(pid: int, container_id: str, proc: Path = Path("/proc")) -> lis
     except (OSError, ValueError):
         pass
     return None
+
+
+def processes_in_group(pid: int, proc: Path = Path("/proc")) -> list[list[str]]:
+    """Command lines of all processes in the group that a process leads, as the embedded server leads its stubs'.
+
+    Args:
+        pid: of the leader.
+        proc: where the process file system is mounted.
+    """
+    found = []
+    for entry in proc.iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            # The command name, in brackets, may hold blanks and brackets itself.
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if fields[2] == str(pid) and (command := _command(proc, entry.name)):
+                found.append(command)
+    return found
 
 
 def _command(proc: Path, pid: str) -> list[str]:

@@ -83,6 +83,7 @@ class Supervised:
         self._monotonic = monotonic
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
         self._action: asyncio.Task[None] | None = None
         self._acted = 0
         self._changed = asyncio.Condition()
@@ -99,8 +100,11 @@ class Supervised:
         self._take(Asked(wish))
         self._wake.set()
 
-    async def run(self) -> None:
-        """Supervise until cancelled."""
+    def begin(self, name: str) -> None:
+        """Begin to supervise the server of that name; `end` must follow."""
+        self._task = asyncio.create_task(self._run(), name=f"supervise {name}")
+
+    async def _run(self) -> None:
         while True:
             self._wake.clear()
             acted = self._acted
@@ -120,12 +124,41 @@ class Supervised:
                     await self._wake.wait()
 
     async def until(self, condition: Callable[[Supervision], bool]) -> Supervision:
-        """Wait until a look leads to a state that will do."""
+        """Wait until a look leads to a state that will do.
+
+        Raises:
+            TritopError: supervision has ended, such as where the operator's word could not be kept.
+        """
+        assert self._task is not None, "supervision was not begun"
+        waiting = asyncio.ensure_future(self._met(condition))
+        try:
+            await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                await self._task
+            return await waiting
+        finally:
+            waiting.cancel()
+
+    async def _met(self, condition: Callable[[Supervision], bool]) -> Supervision:
         async with self._changed:
             await self._changed.wait_for(lambda: condition(self.state))
         return self.state
 
-    async def let_go(self) -> None:
+    @property
+    def active(self) -> bool:
+        """Whether supervision is under way."""
+        return self._task is not None and not self._task.done()
+
+    async def end(self) -> None:
+        """Supervise no more. May be called twice."""
+        if self.active:
+            await self._let_go()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _let_go(self) -> None:
         """Wait a while for the action under way, a pull excepted, which is taken back."""
         action, doing = self._action, self.state.doing
         if action is None or action.done():

@@ -96,13 +96,13 @@ def test_a_port_that_a_container_has(stage: EngineStage) -> None:
 def test_free_ports_that_are_taken_at_the_last_moment_are_chosen_anew(
     stage: EngineStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tritop.runtimes import docker_runtime
-    from tritop.runtimes.ports import free_ports
+    from tritop.runtimes import ports
     from tritop.server_spec import Ports
 
+    free_ports = ports.free_ports
     base = three_free_ports()
     offers = [Ports(base, base + 1, base + 2)]
-    monkeypatch.setattr(docker_runtime, "free_ports", lambda: offers.pop() if offers else free_ports())
+    monkeypatch.setattr(ports, "free_ports", lambda: offers.pop() if offers else free_ports())
     with socket.create_server(("127.0.0.1", base)):
         hosted = stage.hosted().open()
         hosted.until_ready()

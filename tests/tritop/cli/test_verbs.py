@@ -373,12 +373,13 @@ def test_a_demo_that_cannot_go_on_says_why(capsys: pytest.CaptureFixture[str]) -
     assert DemoShown()(stuck)
     assert judge(stuck) == 1
     assert "the generator died." in capsys.readouterr().err
-    crashed = demo(1.0, state=ServerState.CRASHED)
-    launch = Launch("local", "CRASHED", explanation="it was killed by signal 9.")
-    crashed = replace(crashed, servers=(replace(crashed.servers[0], launch=launch),))
-    assert DemoShown()(crashed)
-    assert judge(crashed) == 1
+    given_up = demo(1.0, state=ServerState.FAILED)
+    launch = Launch("local", "FAILED", explanation="it was killed by signal 9.")
+    given_up = replace(given_up, servers=(replace(given_up.servers[0], launch=launch),))
+    assert DemoShown()(given_up)
+    assert judge(given_up) == 1
     assert "it was killed by signal 9." in capsys.readouterr().err
+    assert not DemoShown()(demo(1.0, state=ServerState.CRASHED, requests_per_s=0.0)), "it is started again"
     assert judge(demo(1.0, requests_per_s=0.0)) == 1
 
 

@@ -16,7 +16,8 @@ TRAFFIC_S = 3.0
 START_TIMEOUT_S = 120.0
 """Bound on starting the server and loading its models on a slow machine."""
 
-_ENDED = (ServerState.FAILED, ServerState.CRASHED, ServerState.STOPPED)
+_ENDED = (ServerState.FAILED, ServerState.STOPPED)
+"""A server that crashed is started again, until that is given up."""
 
 
 class DemoShown:
