@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -79,13 +80,20 @@ def row(text: str, start: str) -> str:
     return next((line for line in text.splitlines() if line.strip(" ▸").startswith(start)), "")
 
 
+def flows(text: str) -> bool:
+    """Whether traffic is being answered, by the line that tells of it."""
+    return re.search(r"in flight +[1-9][\d.]*/s", text) is not None
+
+
 def look_of(terminal: TmuxTerminal, name: str) -> str:
     """The escape sequences before the name of a model in its row, which give its colour."""
     line = next(line for line in terminal.painted().splitlines() if name in line)
     return line[: line.index(name)]
 
 
-def test_a_killed_server_of_the_demo_is_said_to_have_crashed(open_terminal: Open, tmp_path: Path) -> None:
+def test_a_killed_server_of_the_demo_is_said_to_have_crashed_and_comes_back(
+    open_terminal: Open, tmp_path: Path
+) -> None:
     terminal = open_terminal(then_say(demo_command(tmp_path / "tmp")), 140, 40)
     family = DemoFamily(terminal, tmp_path / "tmp")
     terminal.wait_for("a ready model", lambda text: "READY" in row(text, "matrix"))
@@ -93,13 +101,21 @@ def test_a_killed_server_of_the_demo_is_said_to_have_crashed(open_terminal: Open
     os.kill(family.server, signal.SIGKILL)
 
     text = terminal.wait_for_text("CRASHED")
-    assert "It was killed (SIGKILL): by somebody, or by the kernel for want of memory." in text
-    assert "exit code -9" in text
+    assert "It was killed (SIGKILL): by somebody on the host, or by the kernel for want of memory." in text
+    assert "exit code 137" in text
+    assert "next start in" in text
     assert "last lines of its log" in text
-    aged = terminal.wait_for("rows with their age", lambda text: "last read" in row(text, "matrix"))
-    assert "read 0.0 s ago" not in aged.splitlines()[0], "the age is that of the server's own words"
+    terminal.wait_for(
+        "a ready model and its traffic",
+        lambda text: "READY" in row(text, "matrix") and "last read" not in row(text, "matrix") and flows(text),
+    )
+    assert not is_running(family.server)
+    family.look_again()
+    servers = [pid for pid in family.pids if words_of(pid)[:1] and words_of(pid)[0].endswith("/tritonserver")]
+    assert len(servers) == 1
     terminal.press("5")
-    terminal.wait_for_text("server lost")
+    text = terminal.wait_for_text("server lost")
+    assert "server back" in text
     terminal.press("q")
     terminal.wait_for_text(f"{ENDED} 0")
     family.pids.remove(terminal.pid)
