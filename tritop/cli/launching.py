@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,11 +13,12 @@ from typing import Any
 from tritop.cli.containers import desk_of, failure_of, give_up, settle
 from tritop.cli.output import as_json
 from tritop.config import Configuration
-from tritop.errors import RuntimeFailure, UsageError
+from tritop.errors import ReadError, RuntimeFailure, UsageError
 from tritop.runtimes.desired import Desk
 from tritop.runtimes.docker import Engine, this_owner
 from tritop.runtimes.docker_server import DockerServer
 from tritop.runtimes.docker_spec import environment_of
+from tritop.runtimes.gpu_choice import gpus_by_uuid
 from tritop.runtimes.ports import free_ports
 from tritop.runtimes.profile import fields_of_profile
 from tritop.runtimes.repository_folder import repository_path
@@ -36,6 +38,8 @@ from tritop.server_spec import (
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 _NVIDIA_DEVICE = Path("/dev/nvidiactl")
 """There where the NVIDIA driver of this host is loaded."""
+_NVML_ANSWER_S = 5.0
+"""Without persistence the driver is loaded by the first question, which takes seconds."""
 
 
 def fields_of(namespace: argparse.Namespace, configuration: Configuration) -> dict[str, Any]:
@@ -97,7 +101,7 @@ def dry_run_line(namespace: argparse.Namespace, configuration: Configuration) ->
         UsageError: the command line cannot be used.
     """
     fields = fields_of(namespace, configuration)
-    spec = _spec({"gpus": ("all",) if _driver_is_here() else (), **fields})
+    spec = asyncio.run(_with_uuids(_spec({"gpus": ("all",) if _driver_is_here() else (), **fields})))
     ports = free_ports() if spec.base_port is None else ports_from_base(spec.base_port)
     return docker_run_line(spec, ports, this_owner())
 
@@ -113,7 +117,7 @@ async def prepare(
     """
     fields = fields_of(namespace, configuration)
     desk = await desk_of(engine)
-    spec = _kept(desk, fields) or _spec({"gpus": await gpus_of(engine), **fields})
+    spec = await _with_uuids(_kept(desk, fields) or _spec({"gpus": await gpus_of(engine), **fields}))
     environment_of(spec, environ)
     differs = await _runs_differently(engine, spec)
     if differs and not namespace.replace:
@@ -123,6 +127,27 @@ async def prepare(
         )
     wish = Wish.RESTART if differs else Wish.START
     return DockerServer(spec, engine, wish=wish, stop_at_end=namespace.stop_at_exit, desk=desk)
+
+
+async def _with_uuids(spec: ServerSpec) -> ServerSpec:
+    """The spec with GPUs by UUID, where NVML on this host knows them; otherwise as it is.
+
+    Raises:
+        UsageError: this host has no such GPU.
+    """
+    if not any(gpu.isdecimal() for gpu in spec.gpus):
+        return spec
+    from collectors.nvml import NvmlGpus
+
+    nvml = NvmlGpus(answer_s=_NVML_ANSWER_S)
+    try:
+        known = {gpu.index: gpu.uuid for gpu in (await nvml.read()).gpus if gpu.index is not None}
+    except ReadError:
+        # No driver, or one that does not answer: the engine tells what is wrong when it starts the container.
+        return spec
+    finally:
+        await nvml.aclose()
+    return replace(spec, gpus=gpus_by_uuid(spec.gpus, known))
 
 
 def _kept(desk: Desk, fields: Mapping[str, Any]) -> ServerSpec | None:

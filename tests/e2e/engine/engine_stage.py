@@ -7,17 +7,20 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError
 
+from tests.e2e.engine.private_engine import PrivateEngine
 from tests.running_triton import LoopThread
 from tritop.endpoint import Endpoint
 from tritop.runtimes.desired import Desk
 from tritop.runtimes.docker import Engine
+from tritop.runtimes.docker_client import CALL_TIMEOUT_S
 from tritop.runtimes.docker_server import DockerServer
 from tritop.runtimes.supervisor import Desired, Phase, Policy, Supervision, Wish
 from tritop.server_spec import ServerSpec
@@ -92,6 +95,8 @@ class EngineStage:
         client: a client of the test's own.
         image: the Triton image.
         models: a repository with two small models, which the test may change.
+        address: of another engine than the environment's.
+        engine_timeout_s: how long a supervisor waits for an answer of the engine.
     """
 
     def __init__(self, client: docker.DockerClient, image: str, models: Path, folder: Path, loop: LoopThread) -> None:
@@ -100,6 +105,7 @@ class EngineStage:
         self.models = models
         self.prefix = f"t{uuid.uuid4().hex[:8]}"
         self.address: str | None = None
+        self.engine_timeout_s = CALL_TIMEOUT_S
         self._folder = folder
         self._loop = loop
         self._servers: list[Hosted] = []
@@ -151,7 +157,7 @@ class EngineStage:
     def hosted(
         self, spec: ServerSpec | None = None, *, wish: Wish | None = Wish.START, policy: Policy = QUICK
     ) -> Hosted:
-        engine = Engine(self.address)
+        engine = Engine(self.address, timeout_s=self.engine_timeout_s)
         server = DockerServer(spec or self.spec(), engine, wish=wish, policy=policy, desk=self.desk)
         hosted = Hosted(self, server)
         self._servers.append(hosted)
@@ -192,6 +198,19 @@ class EngineStage:
             remove(self.client, listed["Id"])
         for name in self._others:
             remove(self.client, name)
+
+
+@contextmanager
+def stage_on(engine: PrivateEngine, image: str, models: Path, folder: Path, loop: LoopThread) -> Iterator[EngineStage]:
+    """A stage on an engine of a test's own, which has the image."""
+    client = engine.client()
+    stage = EngineStage(client, image, models, folder, loop)
+    stage.address = engine.address
+    try:
+        yield stage
+    finally:
+        stage.clean()
+        client.close()
 
 
 def remove(client: docker.DockerClient, container: str) -> None:

@@ -22,11 +22,6 @@ import docker
 
 from tests.processes import LIMIT_S, wait_until
 
-HOOK = """#!/bin/sh
-exit 0
-"""
-"""Stands where NVIDIA's hook stands: an engine that finds one on its PATH takes requests for GPUs."""
-
 
 class PrivateEngine:
     """One `dockerd` with a folder, a socket and a bridge of its own.
@@ -34,7 +29,8 @@ class PrivateEngine:
     Args:
         folder: for everything; short, because a socket's path is bounded.
         data: its data root; in the folder by default.
-        hook: the stand-in for NVIDIA's hook, `None` for an engine without GPUs.
+        hook: the stand-in for NVIDIA's hook, a script; an engine that finds one on its PATH takes requests
+            for GPUs. `None` for an engine without GPUs.
         options: further ones of dockerd.
     """
 
@@ -102,6 +98,17 @@ class PrivateEngine:
 
     def client(self) -> docker.DockerClient:
         return docker.DockerClient(base_url=self.address, timeout=60)
+
+    def take_image(self, image: str, source: docker.DockerClient) -> None:
+        """Copy an image from another engine."""
+        client = self.client()
+        client.api.load_image(b"".join(source.api.get_image(image)))
+        client.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._process is not None
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the engine itself."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import docker
 import pytest
 
-from tests.e2e.engine.engine_stage import EngineStage
-from tests.e2e.engine.private_engine import HOOK, PrivateEngine, private_engine
+from tests.e2e.engine.engine_stage import EngineStage, stage_on
+from tests.e2e.engine.private_engine import PrivateEngine, private_engine
 from tests.e2e.engine.registry import Registry
 from tests.e2e.triton_calls import infer_tiny
 from tests.processes import wait_until
@@ -30,31 +28,24 @@ pytestmark = [
 ]
 
 
-@contextmanager
-def stage_on(
-    engine: PrivateEngine, image: str, source: docker.DockerClient, models: Path, folder: Path, loop: LoopThread
-) -> Iterator[EngineStage]:
-    """A stage on an engine of its own, with the Triton image copied to it."""
-    client = engine.client()
-    client.api.load_image(io.BytesIO(b"".join(source.api.get_image(image))))
-    stage = EngineStage(client, image, models, folder, loop)
-    stage.address = engine.address
-    try:
-        yield stage
-    finally:
-        stage.clean()
-        client.close()
+@pytest.fixture(scope="module")
+def own_engine(triton_image: str, engine_client: docker.DockerClient) -> Iterator[PrivateEngine]:
+    with private_engine() as engine:
+        engine.take_image(triton_image, engine_client)
+        yield engine
 
 
 @pytest.fixture
 def own(
-    engine_client: docker.DockerClient, triton_image: str, models: Path, tmp_path: Path, triton_loop: LoopThread
+    own_engine: PrivateEngine, triton_image: str, models: Path, tmp_path: Path, triton_loop: LoopThread
 ) -> Iterator[tuple[PrivateEngine, EngineStage]]:
-    with (
-        private_engine() as engine,
-        stage_on(engine, triton_image, engine_client, models, tmp_path, triton_loop) as stage,
-    ):
-        yield engine, stage
+    """An engine of this file's own, running before and after each test."""
+    with stage_on(own_engine, triton_image, models, tmp_path, triton_loop) as stage:
+        try:
+            yield own_engine, stage
+        finally:
+            if not own_engine.running:
+                own_engine.start()
 
 
 def test_an_engine_that_is_restarted(own: tuple[PrivateEngine, EngineStage]) -> None:
@@ -73,6 +64,7 @@ def test_an_engine_that_is_restarted(own: tuple[PrivateEngine, EngineStage]) -> 
 
 def test_an_engine_that_hangs(own: tuple[PrivateEngine, EngineStage]) -> None:
     engine, stage = own
+    stage.engine_timeout_s = 2.0
     hosted = stage.up()
     started = hosted.shown()["State"]["StartedAt"]
     engine.send(signal.SIGSTOP)
@@ -113,49 +105,6 @@ def test_a_disk_that_is_full(models: Path, tmp_path: Path, triton_loop: LoopThre
                 client.close()
     finally:
         registry.close()
-
-
-def test_gpus_by_uuid_reach_the_container(
-    engine_client: docker.DockerClient, triton_image: str, models: Path, tmp_path: Path, triton_loop: LoopThread
-) -> None:
-    uuid = "GPU-6f2c1f0e-0000-0000-0000-000000000001"
-    with (
-        private_engine(hook=HOOK) as engine,
-        stage_on(engine, triton_image, engine_client, models, tmp_path, triton_loop) as stage,
-    ):
-        hosted = stage.up(stage.spec(gpus=(uuid,)))
-        environ = Path(f"/proc/{hosted.shown()['State']['Pid']}/environ").read_bytes().split(b"\0")
-        assert f"NVIDIA_VISIBLE_DEVICES={uuid}".encode() in environ
-
-
-@pytest.mark.parametrize(
-    ("said", "sentence"),
-    [
-        (
-            "nvidia-container-cli: initialization error: nvml error: driver not loaded: unknown",
-            "The NVIDIA driver of this host cannot be used",
-        ),
-        ("nvidia-container-cli: device error: 9: unknown device: unknown", "There is no such GPU"),
-    ],
-)
-def test_a_gpu_that_the_driver_does_not_give(
-    engine_client: docker.DockerClient,
-    triton_image: str,
-    models: Path,
-    tmp_path: Path,
-    triton_loop: LoopThread,
-    said: str,
-    sentence: str,
-) -> None:
-    hook = f"#!/bin/sh\necho '{said}' >&2\nexit 1\n"
-    with (
-        private_engine(hook=hook) as engine,
-        stage_on(engine, triton_image, engine_client, models, tmp_path, triton_loop) as stage,
-    ):
-        hosted = stage.hosted(stage.spec(gpus=("9",))).open()
-        assert hosted.until_phase(Phase.FAILED).explanation.startswith(sentence)
-        hosted.until(lambda state: not state.husk and state.doing is None)
-        assert stage.containers(hosted.container_name) == []
 
 
 def failure_of(address: str, loop: LoopThread) -> EngineFailure:
