@@ -15,12 +15,9 @@ from tritop.live import LiveSession
 from tritop.live.gpus import nvml_collector
 from tritop.model import Launch
 from tritop.operation import Operation, SetTraffic, Wish
-from tritop.runtimes.local import LocalServer
-from tritop.runtimes.local_runtime import LocalRuntime, Note
-from tritop.runtimes.ports import kept_or_free
-from tritop.runtimes.supervised import Supervised
-from tritop.runtimes.supervisor import Desired, Phase, Policy, Supervision
-from tritop.server_spec import Ports
+from tritop.runtimes.embedded_server import EmbeddedServer
+from tritop.runtimes.local_runtime import Note
+from tritop.runtimes.supervisor import Phase, Policy
 
 NAME = "demo"
 
@@ -38,13 +35,10 @@ class DemoServer:
         self.name = NAME
         self._arguments = arguments
         self._traffic = traffic
-        self._policy = policy or Policy()
+        self._policy = policy
         self._repository: DemoRepository | None = None
-        self._server: LocalServer | None = None
-        self._runtime: LocalRuntime | None = None
-        self._supervised: Supervised | None = None
+        self._server: EmbeddedServer | None = None
         self._submit: Callable[[Operation], None] = lambda operation: None
-        self._ports: Ports | None = None
 
     async def start(self, submit: Callable[[Operation], None]) -> Endpoint:
         """Write the repository and begin to supervise the server; its models are loaded in every run.
@@ -62,36 +56,29 @@ class DemoServer:
                 f"the demo's models cannot be written to {folder}: {error.strerror}.",
                 "Set TMPDIR to a folder with some free space.",
             ) from error
-        self._server = LocalServer(
-            folder, name=NAME, arguments=self._arguments, remove_at_end=(folder,), pick_ports=self._pick_ports
-        )
-        self._runtime = LocalRuntime(self._server, prepare=self._load)
-        self._supervised = Supervised(
-            self._runtime,
-            desired=Desired.RUN,
-            # The demo is wanted for as long as it is looked at: nothing outlives it.
-            keep=lambda desired: None,
-            reload=lambda: None,
+        self._server = EmbeddedServer(
+            folder,
+            name=NAME,
+            arguments=self._arguments,
+            remove_at_end=(folder,),
+            prepare=self._load,
             policy=self._policy,
         )
-        self._runtime.open(self._supervised.wake)
-        self._supervised.begin(NAME)
-        state = await self._supervised.until(lambda state: bool(state.run) or state.phase is Phase.FAILED)
-        if not state.run:
-            raise RuntimeFailure(state.explanation, state.advice)
+        await self._server.open()
         return self.endpoint
-
-    def _pick_ports(self) -> Ports:
-        self._ports = kept_or_free(self._ports)
-        return self._ports
 
     async def _load(self, endpoint: Endpoint, note: Note) -> None:
         assert self._repository is not None, "a server runs only once its models are written"
         await load_models(endpoint, self._repository, note)
         if self._traffic:
-            # What the operator makes of it later goes on over every restart.
+            # Only once: what the operator makes of it goes on over every restart.
             self._traffic = False
             self._submit(SetTraffic(NAME, self._repository.traffic_model, concurrency=self._repository.concurrency))
+
+    def _running(self) -> EmbeddedServer:
+        if self._server is None:
+            raise RuntimeFailure(f"{NAME} has not been started yet.")
+        return self._server
 
     @property
     def endpoint(self) -> Endpoint:
@@ -100,37 +87,25 @@ class DemoServer:
         Raises:
             RuntimeFailure: it has not been started yet.
         """
-        if self._server is None or self._repository is None:
-            raise RuntimeFailure(f"{NAME} has not been started yet.")
-        return replace(self._server.endpoint, repositories=(str(self._repository.folder),))
-
-    @property
-    def state(self) -> Supervision:
-        """The supervisor's state."""
-        return self._supervised.state if self._supervised is not None else Supervision()
+        folders = (str(self._repository.folder),) if self._repository is not None else ()
+        return replace(self._running().endpoint, repositories=folders)
 
     def ask(self, wish: Wish) -> None:
-        """Start, stop or restart the server; its repository stays until tritop ends, whatever is asked.
+        """Start, stop or restart the server; its models stay until tritop ends, whatever is asked.
 
         Raises:
             RuntimeFailure: it is not supervised.
         """
-        if self._supervised is None or not self._supervised.active:
-            raise RuntimeFailure(f"{NAME} is not supervised.")
-        self._supervised.ask(wish)
+        self._running().ask(wish)
 
     def launch(self) -> Launch:
         """What is known of the server now, with the model that is being loaded as its step."""
-        if self._runtime is None:
+        if self._server is None:
             return Launch(runtime="local", state=Phase.STARTING.value, step="writing the models")
-        return self._runtime.launch(self.state)
+        return self._server.launch()
 
     async def stop(self) -> None:
         """Stop the server; its repository and its log go with it."""
-        if self._supervised is not None:
-            await self._supervised.end()
-        if self._runtime is not None:
-            await self._runtime.close()
         if self._server is not None:
             await self._server.stop()
 

@@ -117,6 +117,8 @@ _BY_CODE = {
 
 def _by_code(facts: ExitFacts) -> tuple[EndingKind, str]:
     code = facts.exit_code
+    if facts.out_of_memory and not facts.contained and code == 128 + signal.SIGKILL:
+        return EndingKind.OOM, "The kernel killed it for want of memory."
     if facts.out_of_memory and code in (128 + signal.SIGKILL, None):
         limit = f" of {size(facts.memory_limit_bytes)}" if facts.memory_limit_bytes else ""
         return EndingKind.OOM, f"The kernel killed it because its memory limit{limit} was reached."

@@ -21,6 +21,7 @@ from tritop.runtimes.checkup import Checkup
 from tritop.runtimes.classify import ExitFacts, classify_exit, refusal
 from tritop.runtimes.docker_launch import Sight, launch_of
 from tritop.runtimes.local import LocalEnd, LocalServer
+from tritop.runtimes.memory_kills import memory_kills
 from tritop.runtimes.stubs import processes_in_group
 from tritop.runtimes.supervisor import (
     Action,
@@ -47,7 +48,7 @@ Prepare = Callable[[Endpoint, Note], Awaitable[None]]
 """What is done to a server once it answers, such as loading its models."""
 
 
-async def _nothing(endpoint: Endpoint, note: Note) -> None:
+async def need_nothing(endpoint: Endpoint, note: Note) -> None:
     """A server that needs no preparation."""
 
 
@@ -60,7 +61,7 @@ class LocalRuntime:
             counts as starting. What it raises is shown, and the server counts as started.
     """
 
-    def __init__(self, server: LocalServer, *, prepare: Prepare = _nothing) -> None:
+    def __init__(self, server: LocalServer, *, prepare: Prepare = need_nothing) -> None:
         self._server = server
         self._prepare = prepare
         self._removed = False
@@ -68,6 +69,8 @@ class LocalRuntime:
         self._coming: asyncio.Task[None] | None = None
         self._prepared_run = 0
         self._progress: tuple[int, int, str] | None = None
+        self._kills = 0
+        self._ending: tuple[int, Ending] | None = None
         self._fault = ""
         self._changed: Callable[[], None] = lambda: None
 
@@ -88,11 +91,12 @@ class LocalRuntime:
         if self._removed:
             return Observed(True)
         container = Container(RUN, self._status(), ours=True, started_at=_run_name(server.run))
-        if container.status is Status.EXITED and server.end is not None:
-            container = replace(container, ending=ending_of(server.end))
+        if container.status is Status.EXITED:
+            container = replace(container, ending=self._ending_of(server.run))
         pid = server.pid
         if container.status is not Status.RUNNING or pid is None:
             return Observed(True, container)
+        self._kills = memory_kills() or 0
         health = Health.UNKNOWN
         dead: tuple[str, ...] = ()
         if self._prepared_run == server.run:
@@ -100,7 +104,7 @@ class LocalRuntime:
             # In explicit mode one model that failed to load keeps `ready` false for good (2.51).
             health = Health.READY if health is Health.LIVE else health
         if health is Health.READY:
-            dead = await self._checkup.dead_stubs(server.endpoint, state, lambda: processes_in_group(pid))
+            dead = await self._checkup.dead_stubs(server.endpoint, state, lambda: processes_in_group(pid), self._kills)
         return Observed(True, container, health, dead, _size_of(server.log_path))
 
     def _status(self) -> Status:
@@ -108,6 +112,13 @@ class LocalRuntime:
         if not server.running:
             return Status.EXITED if server.run else Status.CREATED
         return Status.PAUSED if server.pid is not None and process_state(server.pid) in _STOPPED else Status.RUNNING
+
+    def _ending_of(self, run: int) -> Ending | None:
+        """How that run ended; found out once, because the kernel's count goes on."""
+        if self._server.end is not None and (self._ending is None or self._ending[0] != run):
+            out_of_memory = (memory_kills() or 0) > self._kills
+            self._ending = (run, ending_of(self._server.end, out_of_memory=out_of_memory))
+        return self._ending[1] if self._ending is not None else None
 
     # -- acting ---------------------------------------------------------------------------
 
@@ -141,6 +152,7 @@ class LocalRuntime:
     async def _start(self) -> None:
         await self._come_no_more()
         self._progress, self._fault = None, ""
+        self._kills = memory_kills() or 0
         await self._server.start()
         self._coming = asyncio.create_task(self._attend(), name="attend to the embedded server")
 
@@ -199,15 +211,27 @@ class LocalRuntime:
         return replace(launch, step=f"loading {model}{slow}" if model else launch.step, done=done, total=total)
 
 
-def ending_of(end: LocalEnd) -> Ending:
-    """How a run of an embedded server ended, and of what kind the end is."""
+def ending_of(end: LocalEnd, *, out_of_memory: bool = False) -> Ending:
+    """How a run of an embedded server ended, and of what kind the end is.
+
+    Args:
+        end: what is known of it.
+        out_of_memory: the kernel killed a process of ours for want of memory at about that time.
+    """
     code = end.exit_code
     if end.said:
         return Ending(EndingKind.CRASH, end.said, _as_shell(code), end.said)
     if code is None and not end.asked:
         return Ending(EndingKind.CRASH, "Its guardian process was killed, and the server with it.", None, "guardian")
     return classify_exit(
-        ExitFacts(exit_code=_as_shell(code), lines=end.lines, stopped_by_us=end.asked, ran_s=end.ran_s, contained=False)
+        ExitFacts(
+            exit_code=_as_shell(code),
+            lines=end.lines,
+            stopped_by_us=end.asked,
+            out_of_memory=out_of_memory,
+            ran_s=end.ran_s,
+            contained=False,
+        )
     )
 
 

@@ -29,7 +29,7 @@ _LINE_BYTES = 256 * 1024
 _WATCHED_S = 0.1
 """How often a file is looked at while somebody follows."""
 _UNWATCHED_S = 1.0
-_OVER = frozenset({"STOPPED", "CRASHED", "FAILED", "BACKOFF"})
+_OVER = frozenset({"STOPPED", "CRASHED", "FAILED", "BACKOFF", "WAITING", "ABSENT"})
 """Launch states in which nobody writes any more, so that a line without its break is complete."""
 _PID = re.compile(rb"^(?:[IWEF]\d{4} [\d:.]+|\d{4}-\d\d-\d\dT[\d:.]+Z [IWEF]) +(\d+) ")
 
