@@ -65,6 +65,8 @@ class LocalRuntime:
         self._server = server
         self._prepare = prepare
         self._removed = False
+        self._made_after = 0
+        """The last run before what is there now was made: as long as there is none after it, it was not started."""
         self._checkup = Checkup()
         self._coming: asyncio.Task[None] | None = None
         self._prepared_run = 0
@@ -90,7 +92,10 @@ class LocalRuntime:
         server = self._server
         if self._removed:
             return Observed(True)
-        container = Container(RUN, self._status(), ours=True, started_at=_run_name(server.run))
+        status = self._status()
+        container = Container(
+            RUN, status, ours=True, started_at="" if status is Status.CREATED else f"run {server.run}"
+        )
         if container.status is Status.EXITED:
             container = replace(container, ending=self._ending_of(server.run))
         pid = server.pid
@@ -110,7 +115,7 @@ class LocalRuntime:
     def _status(self) -> Status:
         server = self._server
         if not server.running:
-            return Status.EXITED if server.run else Status.CREATED
+            return Status.CREATED if server.run == self._made_after else Status.EXITED
         return Status.PAUSED if server.pid is not None and process_state(server.pid) in _STOPPED else Status.RUNNING
 
     def _ending_of(self, run: int) -> Ending | None:
@@ -136,7 +141,7 @@ class LocalRuntime:
     async def _do(self, action: Action) -> None:
         match action.do:
             case Do.CREATE:
-                self._removed = False
+                self._removed, self._made_after = False, self._server.run
             case Do.REMOVE:
                 self._removed = True
             case Do.START:
@@ -246,10 +251,6 @@ def process_state(pid: int, proc: Path = Path("/proc")) -> str:
         return (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""
-
-
-def _run_name(run: int) -> str:
-    return f"run {run}" if run else ""
 
 
 def _size_of(path: Path | None) -> int | None:
