@@ -37,10 +37,11 @@ class Sight:
 def launch_of(state: Supervision, sight: Sight) -> Launch:
     """The state of a supervised server for a Snapshot; `Launch.state` is a `Phase`."""
     step, done, total = _progress(state, sight)
-    waiting = state.phase in (Phase.BACKOFF, Phase.WAITING) and state.next_at is not None
+    phase = _shown_phase(state)
+    waiting = phase in (Phase.BACKOFF, Phase.WAITING) and state.next_at is not None
     return Launch(
         runtime=sight.runtime,
-        state=state.phase.value,
+        state=phase.value,
         step=step,
         done=done,
         total=total,
@@ -55,6 +56,12 @@ def launch_of(state: Supervision, sight: Sight) -> Launch:
         pid=sight.pid,
         container_id=state.container_id if sight.runtime == "docker" else "",
     )
+
+
+def _shown_phase(state: Supervision) -> Phase:
+    """A start that an operator asked for comes out of BACKOFF, where it waits for nothing: it did not crash."""
+    asked = state.phase is Phase.BACKOFF and (state.next_at is None or state.next_at <= state.since)
+    return Phase.STARTING if asked else state.phase
 
 
 def _progress(state: Supervision, sight: Sight) -> tuple[str, int | None, int | None]:

@@ -1,4 +1,4 @@
-"""The embedded Triton as a supervised child process on this machine.
+"""The embedded Triton as a guarded child process on this machine; `local_runtime` puts it under supervision.
 
 ```
 tritop -- socket --> guardian -- fork, pipe --> tritonserver -- fork --> Python-backend stubs

@@ -251,6 +251,12 @@ def launch(mono: float, state: str, pid: int | None = 7) -> LaunchReading:
         ("CRASHED", FAULT, ServerState.CRASHED),
         ("BACKOFF", FAULT, ServerState.CRASHED),
         ("FAILED", FAULT, ServerState.FAILED),
+        ("WAITING", FAULT, ServerState.STARTING),
+        ("CREATING", FAULT, ServerState.STARTING),
+        ("ABSENT", FAULT, ServerState.STOPPED),
+        ("PAUSED", FAULT, ServerState.UNRESPONSIVE),
+        ("NOT_READY", FAULT, ServerState.UNREACHABLE),
+        ("UNKNOWN", None, ServerState.CONNECTING),
         ("READY", FAULT, ServerState.UNREACHABLE),
     ],
 )

@@ -316,6 +316,13 @@ time.sleep(600)
         lock.release()
 
 
+@pytest.mark.parametrize(("next_at", "shown"), [(None, "STARTING"), (100.0, "STARTING"), (101.0, "BACKOFF")])
+def test_a_start_that_was_asked_for_is_not_shown_as_one_after_a_crash(next_at: float | None, shown: str) -> None:
+    launch = launch_of(Supervision(phase=Phase.BACKOFF, since=100.0, next_at=next_at), Sight(now=100.5))
+    assert launch.state == shown
+    assert (launch.restart_in_s is None) == (shown == "STARTING")
+
+
 def test_a_launch_says_what_is_going_on() -> None:
     waiting = Supervision(phase=Phase.WAITING, next_at=107.0, explanation="Port 1 is taken.", advice="Mend it.")
     launch = launch_of(waiting, Sight(now=100.0, supervisor_pid=7))

@@ -1,0 +1,88 @@
+"""The demo as a session sees it, while its server is killed, moved to other ports, stopped and started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.tritop.live.fakes import Deliveries
+from tritop.demo.session import NAME, demo_session
+from tritop.live import LiveSession
+from tritop.logs import LogLine
+from tritop.model import Launch, ModelState, Server, ServerState, Snapshot
+from tritop.server_spec import HOST
+
+pytestmark = [pytest.mark.triton, pytest.mark.timeout(180)]
+
+WAIT_S = 90.0
+MODELS = ["matrix", "matrix", "pair", "pipeline", "tiny"]
+"""The models of the demo that load, one of them in two versions."""
+
+
+class Demo:
+    """A session with the demo in it."""
+
+    def __init__(self) -> None:
+        self.session: LiveSession = demo_session(interval_s=0.2)
+        self.deliveries = Deliveries()
+        self.session.start(self.deliveries)
+
+    def until(self, condition: Callable[[Snapshot], bool]) -> Snapshot:
+        return self.deliveries.until(condition, WAIT_S)
+
+
+@pytest.fixture
+def demo() -> Iterator[Demo]:
+    demo = Demo()
+    try:
+        yield demo
+    finally:
+        demo.session.stop()
+
+
+def server_of(snapshot: Snapshot) -> Server:
+    (server,) = snapshot.servers
+    return server
+
+
+def launch_of(snapshot: Snapshot) -> Launch:
+    launch = server_of(snapshot).launch
+    assert launch is not None
+    return launch
+
+
+def is_whole(snapshot: Snapshot) -> bool:
+    """Whether all models are loaded and the server counts the requests of our traffic."""
+    server = server_of(snapshot)
+    ready = [model for model in server.models if model.state is ModelState.READY]
+    flows = any((model.requests_per_s or 0.0) > 0.0 for model in ready if model.name == "matrix")
+    return sorted(model.name for model in ready) == MODELS and flows and launch_of(snapshot).state == "READY"
+
+
+def test_a_killed_demo_comes_back_even_elsewhere_and_its_traffic_goes_on(demo: Demo) -> None:
+    lines: list[LogLine] = []
+    demo.session.follow_log(NAME, lines.extend)
+    whole = demo.until(is_whole)
+    pid, before = launch_of(whole).pid, server_of(whole).endpoint
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    crashed = demo.until(lambda snapshot: server_of(snapshot).state is ServerState.CRASHED)
+    launch = launch_of(crashed)
+    assert launch.state == "BACKOFF"
+    assert "SIGKILL" in launch.explanation
+    assert launch.restart_in_s is not None
+    with socket.create_server((HOST, int(before.rpartition(":")[2]))):
+        loading = demo.until(lambda snapshot: launch_of(snapshot).step.startswith("loading"))
+        assert (launch_of(loading).state, launch_of(loading).total) == ("STARTING", 5)
+        whole = demo.until(is_whole)
+    assert server_of(whole).endpoint not in ("", before)
+    assert launch_of(whole).restarts == 1
+    assert launch_of(whole).pid not in (None, pid)
+    (traffic,) = demo.until(lambda snapshot: bool(snapshot.traffic[0].requests_per_s)).traffic
+    assert (traffic.model, traffic.concurrency, traffic.fault) == ("matrix", 32, "")
+    starts = {line.run for line in lines if "Started GRPCInferenceService" in line.text}
+    assert starts == {1, 2}, "the log of the run that was killed is kept"
