@@ -133,8 +133,15 @@ async def desk_of(engine: Engine) -> Desk:
     return Desk(str((await engine.info())["ID"]))
 
 
-def keep_word(desk: Desk, name: str, desired: Desired) -> None:
-    """Remember what the operator wants of a server that is known; one made elsewhere has nothing to remember."""
+def keep_word(desk: Desk, name: str, desired: Desired, *, stopping: str = "") -> None:
+    """Remember what the operator wants of a server that is known; one made elsewhere has nothing to remember.
+
+    Args:
+        desk: where it is kept.
+        name: of the server.
+        desired: the word.
+        stopping: see `Wanted`.
+    """
     wanted = desk.load(name)
     if wanted is not None:
-        desk.keep(Wanted(wanted.spec, desired, wanted.ports))
+        desk.keep(Wanted(wanted.spec, desired, wanted.ports, stopping))

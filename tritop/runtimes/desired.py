@@ -31,6 +31,9 @@ class Wanted:
     desired: Desired = Desired.STOP
     ports: Ports | None = None
     """The ports that it was last made with."""
+    stopping: str = ""
+    """StartedAt of the run that a tritop was about to stop: if that one was killed meanwhile, the end of
+    this run is nobody's newer wish. "" where no stop is under way."""
 
 
 def state_folder() -> Path:
@@ -67,7 +70,8 @@ class Desk:
         try:
             document = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
             ports = Ports(**document["ports"]) if document.get("ports") else None
-            return Wanted(spec_from_document(document["spec"]), Desired(document["desired"]), ports)
+            spec, desired = spec_from_document(document["spec"]), Desired(document["desired"])
+            return Wanted(spec, desired, ports, str(document.get("stopping", "")))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
@@ -87,6 +91,7 @@ class Desk:
             "desired": wanted.desired.value,
             "spec": spec_document(wanted.spec),
             "ports": asdict(wanted.ports) if wanted.ports else None,
+            "stopping": wanted.stopping,
         }
         path = self._folder / f"{wanted.spec.name}.json"
         try:

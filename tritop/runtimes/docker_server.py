@@ -62,7 +62,7 @@ class DockerServer:
         self._lock: WriterLock | None = None
         self._runtime: DockerRuntime | None = None
         self._supervised: Supervised | None = None
-        self._desired = Desired.STOP
+        self._desired, self._stopping = Desired.STOP, ""
         self._fault = ""
 
     async def open(self) -> None:
@@ -85,14 +85,22 @@ class DockerServer:
             keep=self._keep,
             reload=self._reload,
             policy=self._policy,
+            unfinished=wanted is not None and self._lock.held and await self._stop_is_unfinished(wanted),
         )
         self._supervised = supervised
         if self._wish is not None and self._lock.held:
             supervised.ask(self._wish)
-            self._keep(supervised.state.desired)
+            self._keep(supervised.state.desired, wanted.stopping if wanted is not None else "")
         runtime.open(supervised.wake)
         self._log = runtime.log
         supervised.begin(self.name)
+
+    async def _stop_is_unfinished(self, wanted: Wanted) -> bool:
+        """Whether it is to run, and a tritop was killed while it stopped the last run of its container."""
+        if not wanted.stopping or (self._wish is None and wanted.desired is Desired.STOP):
+            return False
+        shown = await self._engine.inspect(self.spec.container_name)
+        return shown is not None and shown["State"].get("StartedAt") == wanted.stopping
 
     async def start(self, submit: Callable[[Operation], None]) -> Endpoint:
         """Begin to supervise it, and return when it has run once, since only then its ports are settled.
@@ -195,8 +203,8 @@ class DockerServer:
 
     # -- the operator's word --------------------------------------------------------------
 
-    def _keep(self, desired: Desired) -> None:
-        self._desired = desired
+    def _keep(self, desired: Desired, stopping: str) -> None:
+        self._desired, self._stopping = desired, stopping
         self._save()
 
     def _keep_ports(self, ports: Ports) -> None:
@@ -204,17 +212,17 @@ class DockerServer:
 
     def _save(self, ports: Ports | None = None) -> None:
         runtime, desk = self._runtime, self._desk
-        if runtime is None or desk is None:
+        if runtime is None or desk is None or self._lock is None or not self._lock.held:
             return
         try:
-            desk.keep(Wanted(self.spec, self._desired, ports or runtime.ports))
+            desk.keep(Wanted(self.spec, self._desired, ports or runtime.ports, self._stopping))
             self._fault = ""
         except RuntimeFailure as failure:
             self._fault = str(failure)
 
-    def _reload(self) -> Desired | None:
+    def _reload(self) -> tuple[Desired, str] | None:
         wanted = self._desk.load(self.name) if self._desk is not None else None
-        return wanted.desired if wanted is not None else None
+        return (wanted.desired, wanted.stopping) if wanted is not None else None
 
 
 _ENDED = (Phase.STOPPED, Phase.ABSENT, Phase.FAILED, Phase.ENGINE_LOST, Phase.FOREIGN)

@@ -119,9 +119,9 @@ class EmbeddedServer:
         await self._server.stop()
 
 
-def _keep_nothing(desired: Desired) -> None:
+def _keep_nothing(desired: Desired, stopping: str) -> None:
     """An embedded server ends with tritop, and the operator's word about it as well."""
 
 
-def _nothing_kept() -> Desired | None:
+def _nothing_kept() -> tuple[Desired, str] | None:
     return None

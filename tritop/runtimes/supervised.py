@@ -58,9 +58,11 @@ class Supervised:
     Args:
         runtime: looks and acts.
         desired: the operator's last word.
-        keep: keeps the operator's word on disk; called before anything follows from it.
-        reload: reads it again, when another tritop had the say meanwhile.
+        keep: keeps on disk the operator's word, and the run that is being stopped, "" for none; called
+            before anything follows from it.
+        reload: reads both again, when another tritop had the say meanwhile.
         policy: limits and waits.
+        unfinished: another tritop was killed while it stopped the run that is under way.
         monotonic: monotonic time [s].
     """
 
@@ -69,12 +71,14 @@ class Supervised:
         runtime: Runtime,
         *,
         desired: Desired,
-        keep: Callable[[Desired], None],
-        reload: Callable[[], Desired | None],
+        keep: Callable[[Desired, str], None],
+        reload: Callable[[], tuple[Desired, str] | None],
         policy: Policy,
+        unfinished: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.state = Supervision(desired=desired, since=monotonic())
+        # Where it is wanted, the end of that run is followed by a start, as that of a restart is.
+        self.state = Supervision(desired=desired, since=monotonic(), restarting=unfinished)
         self.writer = True
         self._runtime = runtime
         self._keep = keep
@@ -114,7 +118,9 @@ class Supervised:
                 continue
             if seen.engine and seen.writer and not self.writer:
                 # Another tritop had the say until now.
-                self.state = replace(self.state, desired=self._reload() or self.state.desired)
+                desired, stopping = self._reload() or (self.state.desired, "")
+                unfinished = desired is Desired.RUN and stopping != "" and stopping == self.state.run
+                self.state = replace(self.state, desired=desired, restarting=unfinished)
             self.writer = seen.writer if seen.engine else self.writer
             self._take(seen)
             async with self._changed:
@@ -172,8 +178,8 @@ class Supervised:
     def _take(self, given: Input) -> None:
         before = self.state
         after, actions = step(before, given, self._monotonic(), self._policy)
-        if after.desired is not before.desired:
-            self._keep(after.desired)
+        if (after.desired, _stopping(after)) != (before.desired, _stopping(before)):
+            self._keep(after.desired, _stopping(after))
         self.state = after
         if after.phase is not before.phase:
             self._look_s = _FIRST_LOOK_S
@@ -204,3 +210,9 @@ class Supervised:
             pause_s, self._look_s = self._look_s, min(_LAST_LOOK_S, self._look_s * _LOOK_GROWTH)
         waits = [at - self._monotonic() for at in (state.next_at, state.retry_at) if at is not None]
         return max(0.01, min([pause_s, *(wait for wait in waits if wait > 0)]))
+
+
+def _stopping(state: Supervision) -> str:
+    """The run that is about to be stopped, "" for none."""
+    stops = state.restarting or (state.doing is not None and state.doing.do is Do.STOP)
+    return state.run if stops and not state.run_ended else ""

@@ -158,34 +158,56 @@ def _has_begun(stage: EngineStage) -> bool:
     return wanted is not None and wanted.desired is Desired.RUN
 
 
-def test_a_tritop_that_is_killed_while_it_restarts_a_container(stage: EngineStage) -> None:
+def killed_while(stage: EngineStage, verb: str, moment: str) -> None:
+    """Begin to stop or restart the container and kill that tritop: while Triton ends, or once it has ended."""
+    process = stage.tritop(verb, name_of(stage))
+
+    def it_ends() -> bool:
+        found = container_of(stage)
+        return found is not None and b"Signal (15) received" in stage.client.api.logs(found["Id"], tail=20)
+
+    wait_until(it_ends if moment == "stopping" else lambda: state_of(stage) == "exited", f"it is {moment}")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert moment == "exited" or state_of(stage) == "running", "it was killed in time, or this shows nothing"
+
+
+@pytest.mark.parametrize("moment", ["stopping", "exited"])
+def test_a_tritop_that_is_killed_while_it_restarts_a_container(stage: EngineStage, moment: str) -> None:
+    """The next one finishes it, whether Triton was about to end or had ended."""
     assert stage.answer(*up(stage, "--detach"))[0] == 0
     found = container_of(stage)
     assert found is not None
-    process = stage.tritop("restart", name_of(stage))
-    wait_until(lambda: state_of(stage) == "exited", "it was stopped")
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    started = stage.client.api.inspect_container(found["Id"])["State"]["StartedAt"]
+    killed_while(stage, "restart", moment)
     wanted = stage.desk.load(name_of(stage))
     assert wanted is not None
     adopted = stage.hosted(wanted.spec, wish=None).open()
-    adopted.until_ready()
+    adopted.until(lambda state: state.phase is Phase.READY and state.run > started)
     after = container_of(stage)
     assert after is not None
     assert after["Id"] == found["Id"]
+    assert stage.desired(adopted) is Desired.RUN
 
 
-def test_a_tritop_that_is_killed_while_it_stops_a_container(stage: EngineStage) -> None:
+@pytest.mark.parametrize("moment", ["stopping", "exited"])
+def test_a_tritop_that_is_killed_while_it_stops_a_container(stage: EngineStage, moment: str) -> None:
     assert stage.answer(*up(stage, "--detach"))[0] == 0
-    process = stage.tritop("down", name_of(stage))
-    wait_until(lambda: not _has_begun(stage), "its word is kept")
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    killed_while(stage, "down", moment)
     wanted: Wanted | None = stage.desk.load(name_of(stage))
     assert wanted is not None
     adopted = stage.hosted(wanted.spec, wish=None).open()
     adopted.until_phase(Phase.STOPPED)
     assert state_of(stage) == "exited"
+
+
+def test_up_while_triton_still_ends_for_a_tritop_that_was_killed(stage: EngineStage) -> None:
+    """Its end is not taken for somebody's wish against the newer one."""
+    assert stage.answer(*up(stage, "--detach"))[0] == 0
+    killed_while(stage, "down", "stopping")
+    code, out, err = stage.answer("up", "--name", name_of(stage), "--detach")
+    assert (code, out.split()[:2]) == (0, [name_of(stage), "READY"]), err
+    assert state_of(stage) == "running"
 
 
 def test_down_and_restart_beside_a_tritop_that_supervises(stage: EngineStage) -> None:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tritop.cli.commands import Command
 from tritop.cli.run import complain
+
+if TYPE_CHECKING:
+    from tritop.runtimes.desired import Desk
+    from tritop.runtimes.docker import Engine
+    from tritop.runtimes.docker_list import TritonContainer
 
 _DESCRIPTION = """Stop servers that tritop up started: gracefully, with requests under way finished first.
 
@@ -27,21 +33,17 @@ def _run(namespace: argparse.Namespace) -> int:
 
 
 async def _down(names: Sequence[str], *, everything: bool, remove: bool) -> int:
-    from tritop.cli.containers import choose, desk_of, keep_word, ours
+    from tritop.cli.containers import choose, desk_of, ours
     from tritop.runtimes.docker import Engine
-    from tritop.runtimes.supervisor import Desired
 
     engine = Engine()
     try:
         desk = await desk_of(engine)
         containers = await ours(engine)
         for container in containers if everything else choose(containers, names, "down"):
-            # The word first: whatever happens in between, nobody starts it again.
-            keep_word(desk, container.profile, Desired.STOP)
             if container.running:
                 complain(f"stopping {container.profile}: requests under way are finished first.")
-                wanted = desk.load(container.profile)
-                await engine.stop(container.id, wanted.spec.stop_timeout_s if wanted else _STOP_TIMEOUT_S)
+            await _stop(engine, desk, container)
             if remove:
                 await engine.remove(container.id)
                 desk.forget(container.profile)
@@ -49,6 +51,21 @@ async def _down(names: Sequence[str], *, everything: bool, remove: bool) -> int:
     finally:
         engine.close()
     return 0
+
+
+async def _stop(engine: Engine, desk: Desk, container: TritonContainer) -> None:
+    """Stop it, the word first: whatever happens in between, nobody starts it again."""
+    from tritop.cli.containers import keep_word
+    from tritop.runtimes.supervisor import Desired
+
+    shown = await engine.inspect(container.id)
+    running = shown is not None and shown["State"].get("Running")
+    started_at = str(shown["State"].get("StartedAt", "")) if shown is not None and running else ""
+    keep_word(desk, container.profile, Desired.STOP, stopping=started_at)
+    if running:
+        wanted = desk.load(container.profile)
+        await engine.stop(container.id, wanted.spec.stop_timeout_s if wanted else _STOP_TIMEOUT_S)
+        keep_word(desk, container.profile, Desired.STOP)
 
 
 _STOP_TIMEOUT_S = 40

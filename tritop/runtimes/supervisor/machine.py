@@ -107,7 +107,8 @@ def _asked(state: Supervision, wish: Wish, now: float) -> Step:
         desired=Desired.RUN,
         removing=False,
         # A start that is asked for while a stop is under way follows it. What was not looked at may run.
-        restarting=doing is Do.STOP or (wish is Wish.RESTART and (state.running or not state.container_id)),
+        restarting=doing is Do.STOP
+        or (state.restarting if wish is Wish.START else state.running or not state.container_id),
         proven_bad=False,
         crashes=(),
         attempts=0,
