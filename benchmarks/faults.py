@@ -10,6 +10,7 @@ Run `python -m benchmarks.faults [SEED]`; the last line is one JSON object.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -19,9 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,10 @@ from tritop.runtimes.supervisor import Desired, Phase, Wish
 
 ROUNDS = 10
 ASKED = (Phase.STOPPED, Phase.ABSENT)
+ENGINE_TIMEOUT_S = 2.0
+"""How long the supervisors wait for an engine that hangs."""
+BYSTANDERS = (["sleep", "86400"], ["tritonserver", "--model-repository=/models"])
+"""What the containers of somebody else run: anything, and a Triton that is not ours."""
 KILL_TRITON = """
 for folder in /proc/[0-9]*; do
   read -r -d '' command < $folder/cmdline && [ "$command" = tritonserver ] && kill -9 ${folder#/proc/}
@@ -53,12 +59,14 @@ class World:
         servers: those under supervision, by letter.
         engine: the private engine, `None` on one that must not be stopped.
         wanted: what the operator's last word is for each server.
+        chance: decides everything that is left to chance.
     """
 
     stage: EngineStage
     servers: dict[str, Hosted]
     engine: PrivateEngine | None
     wanted: dict[str, Desired]
+    chance: random.Random
 
     def running(self) -> list[str]:
         """The servers that are wanted to run."""
@@ -121,6 +129,20 @@ def another_tritop_takes_over(world: World, name: str) -> None:
     world.servers[name] = world.stage.hosted(before.server.spec, wish=None).open()
 
 
+def tritop_is_killed(world: World, name: str) -> None:
+    """`kill -9` of a tritop at any moment of a restart or a stop, and another one adopts what it left."""
+    before = world.servers[name]
+    before.let_go()
+    process = world.stage.tritop(world.chance.choice(("restart", "down")), before.name)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(world.chance.uniform(0.0, 6.0))
+    process.kill()
+    process.communicate()
+    # The word that it has kept counts, whatever it came to do about it.
+    world.wanted[name] = world.stage.desired(before)
+    world.servers[name] = world.stage.hosted(before.server.spec, wish=None).open()
+
+
 def engine_is_restarted(world: World, name: str) -> None:
     """The engine stops, taking every container along, and starts again."""
     assert world.engine is not None
@@ -147,6 +169,7 @@ FAULTS: tuple[Fault, ...] = (
     somebody_pauses_it,
     operator_restarts_it,
     another_tritop_takes_over,
+    tritop_is_killed,
 )
 ENGINE_FAULTS: tuple[Fault, ...] = (engine_is_restarted, engine_hangs)
 
@@ -167,21 +190,20 @@ def check(world: World, bystanders: dict[str, Any]) -> None:
         assert world.stage.desired(hosted) is world.wanted[name]
         if runs:
             world.stage.run(infer_tiny(hosted.endpoint, 1))
-    assert state_of(world.stage.client, bystanders) == bystanders, "somebody else's container was touched"
+    assert state_of(world.stage, bystanders) == bystanders, "somebody else's container was touched"
 
 
-def state_of(client: docker.DockerClient, bystanders: dict[str, Any]) -> dict[str, Any]:
+def state_of(stage: EngineStage, names: Iterable[str]) -> dict[str, Any]:
     """What could show that a container was touched."""
-    return {
-        name: {key: client.api.inspect_container(name)[key] for key in ("Id", "State", "RestartCount", "Name")}
-        for name in bystanders
-    }
+    shown = {name: stage.client.api.inspect_container(name) for name in names}
+    return {name: {key: one[key] for key in ("Id", "State", "RestartCount", "Name")} for name, one in shown.items()}
 
 
 @contextmanager
-def world_on(engine: PrivateEngine | None, folder: Path) -> Iterator[tuple[World, dict[str, Any]]]:
+def world_on(
+    client: docker.DockerClient, engine: PrivateEngine | None, folder: Path, chance: random.Random
+) -> Iterator[World]:
     """Two servers that are READY and two containers of somebody else, all gone afterwards."""
-    client = engine.client() if engine is not None else docker.from_env(timeout=60)
     loop = LoopThread()
     models = folder / "models"
     write_repository(models)
@@ -189,41 +211,53 @@ def world_on(engine: PrivateEngine | None, folder: Path) -> Iterator[tuple[World
         shutil.rmtree(models / model)
     stage = EngineStage(client, provide_image(client), models, folder, loop)
     stage.address = engine.address if engine is not None else None
+    stage.engine_timeout_s = ENGINE_TIMEOUT_S
     try:
-        for number, command in enumerate((["sleep", "86400"], ["tritonserver", "--model-repository=/models"])):
-            stage.other(f"{stage.prefix}-bystander-{number}", command, init=True).start()
-        servers = {name: stage.up(stage.spec(name)) for name in ("a", "b")}
-        bystanders = {f"{stage.prefix}-bystander-{number}": None for number in range(2)}
-        yield World(stage, servers, engine, dict.fromkeys(servers, Desired.RUN)), bystanders
+        for name, command in zip(bystanders_of(stage), BYSTANDERS, strict=True):
+            stage.other(name, command, init=True).start()
+        servers = {name: stage.hosted(stage.spec(name)).open() for name in ("a", "b")}
+        world = World(stage, servers, engine, dict.fromkeys(servers, Desired.RUN), chance)
+        settle(world)
+        yield world
     finally:
         stage.clean()
-        client.close()
         loop.close()
 
 
-def play(world: World, names: dict[str, Any], seed: int, took: list[float]) -> None:
-    """Ten rounds; notes the seconds from each fault until all was as wanted again and checked.
+def bystanders_of(stage: EngineStage) -> tuple[str, ...]:
+    """Names of the containers of somebody else."""
+    return tuple(f"{stage.prefix}-bystander-{number}" for number in range(len(BYSTANDERS)))
+
+
+def deck(world: World) -> Iterator[Fault]:
+    """Faults in random order, each once before any comes again."""
+    faults = list(FAULTS + (ENGINE_FAULTS if world.engine is not None else ()))
+    while True:
+        world.chance.shuffle(faults)
+        yield from faults
+
+
+def play(world: World, rounds: int, took: list[float]) -> None:
+    """So many rounds; notes the seconds from each fault until all was as wanted again and checked.
 
     Raises:
         AssertionError: a rule was broken.
     """
-    chance = random.Random(seed)
-    bystanders = state_of(world.stage.client, names)
-    for number in range(1, ROUNDS + 1):
+    bystanders = state_of(world.stage, bystanders_of(world.stage))
+    for number, fault in enumerate(islice(deck(world), rounds), start=1):
         if not world.running():
             for name, hosted in world.servers.items():
                 hosted.ask(Wish.START)
                 world.wanted[name] = Desired.RUN
             settle(world)
-        name = chance.choice(world.running())
-        fault = chance.choice(FAULTS + (ENGINE_FAULTS if world.engine is not None else ()))
+        name = world.chance.choice(world.running())
         began = time.monotonic()
         fault(world, name)
         settle(world)
         seconds = time.monotonic() - began
         if fault is engine_is_restarted:
             # The engine itself stopped them; that nobody starts them again is part of the check that follows.
-            bystanders = state_of(world.stage.client, names)
+            bystanders = state_of(world.stage, bystanders)
         check(world, bystanders)
         took.append(seconds)
         print(f"round {number:2}: {fault.__name__} ({name}), all as wanted after {seconds:.1f} s", file=sys.stderr)
@@ -238,9 +272,11 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="f-")))
         engine = stack.enter_context(private_engine()) if os.geteuid() == 0 else None
-        world, bystanders = stack.enter_context(world_on(engine, folder))
+        client = engine.client() if engine is not None else docker.from_env(timeout=60)
+        stack.callback(client.close)
+        world = stack.enter_context(world_on(client, engine, folder, random.Random(seed)))
         try:
-            play(world, bystanders, seed, took)
+            play(world, ROUNDS, took)
         except AssertionError as error:
             broken = str(error)
             print(f"broken: {broken}", file=sys.stderr)
