@@ -63,6 +63,7 @@ class TrafficDesk:
             self._processes[key] = process
             await process.start()
         await process.set(concurrency=operation.concurrency, rate_per_s=operation.rate_per_s, poisson=operation.poisson)
+        self._wanted[key] = operation
         if operation.concurrency is not None:
             return f"traffic to {operation.model}: {operation.concurrency} in flight"
         return f"traffic to {operation.model}: {operation.rate_per_s:g} requests/s"
