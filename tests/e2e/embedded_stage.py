@@ -106,7 +106,14 @@ class EmbeddedStage:
 
     def make(self, *arguments: str, policy: Policy = QUICK) -> Staged:
         repository = write_repository(self._folder / f"models-{len(self._servers)}").folder
-        server = EmbeddedServer(repository, name="mine", arguments=arguments, prepare=load_tiny, policy=policy)
+        server = EmbeddedServer(
+            repository,
+            name="mine",
+            arguments=arguments,
+            remove_at_end=(repository,),
+            prepare=load_tiny,
+            policy=policy,
+        )
         self._servers.append(server)
         self._loop.run(server.open())
         return Staged(server, repository, self._loop)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from tests.e2e.embedded_stage import EmbeddedStage, servers_of
 from tests.processes import LIMIT_S, is_running, wait_until
 from tests.running_triton import LoopThread
 from tritop.operation import Wish
+from tritop.runtimes import local
+from tritop.runtimes.embedded import find_embedded_triton
 from tritop.runtimes.supervisor import Desired, Phase, Policy
 from tritop.server_spec import HOST
 
@@ -87,6 +90,22 @@ def test_a_server_that_dies_at_each_start_is_given_up_with_a_sentence(stage: Emb
     assert launch.restart_in_s is None
     assert launch.log_tail
     assert servers_of(staged.repository) == []
+
+
+def test_a_restart_that_cannot_be_done_is_given_up_and_keeps_what_another_one_needs(
+    stage: EmbeddedStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage.ready()
+    found = find_embedded_triton()
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "find_embedded_triton", lambda: replace(found, binary=Path("/nowhere/tritonserver")))
+        staged.kill()
+        state = staged.until_phase(Phase.FAILED)
+    assert "Cannot start /nowhere/tritonserver" in state.explanation
+    assert staged.repository.is_dir()
+    staged.ask(Wish.START)
+    staged.until_phase(Phase.READY)
+    staged.infer()
 
 
 def test_it_is_stopped_started_and_restarted_as_the_operator_says(stage: EmbeddedStage) -> None:

@@ -115,12 +115,15 @@ def test_kill_needs_no_event_loop_and_may_be_repeated(tmp_path: Path) -> None:
     assert not order.folder.exists()
 
 
-def test_a_program_that_is_not_there_is_a_failure_that_leaves_nothing(tmp_path: Path) -> None:
+def test_a_program_that_is_not_there_is_a_failure_that_leaves_only_what_it_was_not_given_alone(tmp_path: Path) -> None:
+    leftover = tmp_path / "leftover"
+    leftover.mkdir()
     order = make_order(tmp_path, "")
-    missing = Order(("/nowhere/tritonserver",), {}, order.log_path, 1, "", order.folder)
+    missing = Order(("/nowhere/tritonserver",), {}, order.log_path, 1, "", order.folder, (leftover,))
     with pytest.raises(RuntimeFailure, match=r"cannot start /nowhere/tritonserver: .*No such file"):
         asyncio.run(GuardedProcess.spawn(missing))
     assert not order.folder.exists()
+    assert leftover.is_dir(), "the next attempt needs it"
 
 
 def test_a_killed_guardian_takes_the_process_with_it(tmp_path: Path) -> None:
