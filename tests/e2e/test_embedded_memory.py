@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -64,21 +65,29 @@ def group() -> Iterator[Path]:
         (folder / "memory.limit_in_bytes").write_text(str(LIMIT_BYTES))
     except OSError as error:
         pytest.skip(f"no control group can be made here: {error}")
+    members = folder / "cgroup.procs"
     try:
         yield folder
+        # The guardian cleans up after a tritop that was killed, where it is let.
+        wait_until(lambda: not members.read_text().split(), "its processes have ended")
     finally:
-        for pid in (folder / "cgroup.procs").read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
-        wait_until(lambda: not (folder / "cgroup.procs").read_text().split(), "its processes are gone")
+        for pid in members.read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        wait_until(lambda: not members.read_text().split(), "its processes are gone")
         folder.rmdir()
 
 
 def test_a_kill_by_the_kernel_is_explained_and_the_second_in_a_row_given_up(group: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+
     def begin(program: str, *arguments: str) -> subprocess.Popen[str]:
         """Start a process inside the group."""
         enter = f'echo $$ > "{group}/cgroup.procs" && exec "$@"'
         command = ["sh", "-c", enter, "sh", sys.executable, "-c", program, *arguments]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        environ = os.environ | {"TMPDIR": str(temporary)}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
 
     def run_out_of_memory(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
@@ -104,3 +113,4 @@ def test_a_kill_by_the_kernel_is_explained_and_the_second_in_a_row_given_up(grou
     assert said[0] == f"BACKOFF 137 {sentence} {advice}"
     assert said[1] == f"FAILED 137 {sentence} It ran out of memory 2 times in a row and was given up. {advice}"
     assert servers_of(tmp_path / "models") == []
+    assert list(temporary.iterdir()) == []
