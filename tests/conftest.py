@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.running_triton import LoopThread, RunningTriton, TritonFactory
+from tests.timeouts import Timeouts
 from tritop.demo.repository import DemoRepository, load_models, write_repository
 from tritop.errors import RuntimeFailure
 from tritop.runtimes.embedded import find_embedded_triton
@@ -24,6 +25,10 @@ settings.register_profile("tritop", deadline=None)
 # Where everything must pass the examples are the same every time: what decides is the change, not chance.
 settings.register_profile("everything", deadline=None, derandomize=True)
 settings.load_profile("everything" if os.environ.get("TRITOP_TEST_ALL") == "1" else "tritop")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Timeouts())
 
 
 def pytest_collection_finish() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,9 +23,18 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="test loop", daemon=True)
         self._thread.start()
 
-    def run(self, coroutine: Coroutine[Any, Any, T], timeout_s: float = 120.0) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout_s: float = 100.0) -> T:
+        """Run a coroutine to its end.
+
+        Raises:
+            AssertionError: It takes longer than `timeout_s`; it is cancelled.
+        """
         future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result(timeout_s)
+        finished, _ = wait([future], timeout_s)
+        if not finished:
+            future.cancel()
+            raise AssertionError(f"{coroutine} takes longer than {timeout_s:g} s")
+        return future.result()
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -77,6 +77,11 @@ def terminal_driver(driver: type[Driver]) -> type[Driver]:
     class TerminalDriver(driver):  # type: ignore[misc, valid-type]  # the base is only known at run time
         _ending = False
 
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            # Until the terminal was asked Textual would go by COLUMNS and LINES.
+            self._size: tuple[int, int] | None = getattr(self, "_size", None) or terminal_size()
+
         def _get_terminal_size(self) -> tuple[int, int]:
             return terminal_size()
 

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 import pytest
+from textual.events import Resize
+from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
@@ -81,6 +83,20 @@ def test_the_first_snapshot_is_on_the_screen() -> None:
         for part in ("● READY", "matrix", "WHERE THE TIME GOES", "BATCH SIZES, last 10 s", "×32 in flight", "q quit"):
             assert part in shown
         assert session.started == 1
+
+    drive(steps)
+
+
+@pytest.mark.parametrize("key", ["", "s", "e"])
+def test_sizes_that_come_at_once_end_with_the_last_one(key: str) -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeSession) -> None:
+        await pilot.press(*key)
+        for size in (Size(90, 30), app.size):
+            app.screen.post_message(Resize(size, size))
+            app.screen.call_later(lambda: None)  # Textual makes one of two sizes only where nothing came between them
+        await pilot.pause()
+        assert app.screen.size == (120, 36)
+        assert len(text_on(app).splitlines()) == 36
 
     drive(steps)
 

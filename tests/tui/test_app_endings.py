@@ -26,6 +26,17 @@ class TerminalProcess(PtyProcess):
         return self.record.read_text().count("stopped") if self.record.exists() else 0
 
 
+def test_the_size_is_the_terminal_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    started = TerminalProcess(tmp_path / "record", "")
+    try:
+        started.read_until(b"capacity")  # the last column, for which 80 are too few
+        assert b"\x1b[30;1H" in started.output, "the last of its lines"
+    finally:
+        started.close()
+
+
 @pytest.fixture
 def mode() -> str:
     return ""

@@ -19,7 +19,7 @@ from tui.present.footer import footer_line
 from tui.present.header import Heading, header_lines, server_at
 from tui.present.interval import next_interval
 from tui.present.traffic import traffic_of
-from tui.screens.painting import set_display
+from tui.screens.painting import leave_old_size, set_display
 from tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ class SnapshotScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Paint for the new size."""
-        self.call_after_refresh(self.show)
+        if not leave_old_size(self, event):
+            self.call_after_refresh(self.show)
 
     @on(events.Click, "#header")
     def _server_line_clicked(self, event: events.Click) -> None:

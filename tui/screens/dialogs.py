@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -13,6 +13,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
+
+from tui.screens.painting import leave_old_size
 
 __all__ = ["ChoiceDialog"]
 
@@ -66,6 +68,10 @@ class ChoiceDialog(ModalScreen[str | None]):
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(self._choices[event.option_index][0])
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the terminal as it is now."""
+        leave_old_size(self, event)
 
     def action_leave(self) -> None:
         """Choose nothing."""

@@ -9,6 +9,7 @@ from textual.screen import ModalScreen
 
 from tui.desk import Desk
 from tui.present.look import Look
+from tui.screens.painting import leave_old_size
 
 if TYPE_CHECKING:
     from tui.app import TritopApp
@@ -56,4 +57,5 @@ class LiveDialog(ModalScreen[ResultT]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Paint for the new size."""
-        self.call_after_refresh(self.show)
+        if not leave_old_size(self, event):
+            self.call_after_refresh(self.show)
