@@ -56,6 +56,8 @@ class LoadModel:
     """A whole configuration as text or JSON to load it with; "" takes the repository's."""
     confirmed_losses: tuple[str, ...] = ()
     """See `EditConfig`; only for a model that is loaded already."""
+    based_on: str = ""
+    """See `EditConfig`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class UnloadModel:
     server: str
     model: str
     version: str = ""
+    based_on: str = ""
+    """See `EditConfig`; only for one version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class SetVersions:
     server: str
     model: str
     versions: VersionChoice
+    based_on: str = ""
+    """See `EditConfig`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +104,11 @@ class EditConfig:
     confirmed_losses: tuple[str, ...] = ()
     """Fields of `Preview.lost_fields` that the operator gave up by name; any other one stops it."""
     based_on: str = ""
-    """The configuration that the operator saw (`Preview.pbtxt_before`): the change is refused where
-    somebody else changed the model since. "" applies the edit to whatever the model has by then."""
+    """The configuration that the operator saw (`Preview.pbtxt_before`). What somebody else changed since
+    stays where the edit is by field and does not touch it, and otherwise the edit is refused. "" applies
+    the edit to whatever the model has by then."""
+    exactly: bool = False
+    """Refuse the edit after any change by somebody else."""
 
 
 ModelChange = LoadModel | UnloadModel | ReloadModel | SetVersions | EditConfig

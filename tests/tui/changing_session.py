@@ -9,6 +9,7 @@ from tests.tui.samples import FakeSession, sample_snapshot
 from tritop.change import ChangeClass, ConfigEdit, FieldChange, Preview, Problem
 from tritop.model import Snapshot
 from tritop.operation import (
+    EditConfig,
     ModelChange,
     Operation,
     OperationState,
@@ -29,6 +30,7 @@ def preview_of(question: PreviewEdit | PreviewChange) -> Preview:
         warnings = ("the ensemble pipeline goes down with it, until it is loaded again.",)
         return Preview(question.server, question.model, ChangeClass.UNLOAD, warnings=warnings, dependents=("pipeline",))
     edit = question.edit if isinstance(question, PreviewEdit) else ConfigEdit()
+    edit = change.edit if isinstance(change, EditConfig) else edit
     if edit.pbtxt is not None and "max_batch_sise" in edit.pbtxt:
         sentence = 'the configuration cannot be read: 3:1 : ModelConfig has no field named "x".'
         return Preview(question.server, question.model, ChangeClass.NOTHING, problems=(Problem("", sentence),))

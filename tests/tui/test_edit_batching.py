@@ -406,7 +406,7 @@ def test_versions_are_ticked() -> None:
         await until(pilot, lambda: isinstance(app.screen, ChangeDialog))
         await pilot.press("y")
         await until(pilot, lambda: bool(session.changes()))
-        assert session.changes() == [wanted]
+        assert session.changes() == [replace(wanted, based_on='name: "matrix"')]
 
     drive(steps)
 
@@ -444,6 +444,20 @@ def test_a_whole_configuration_is_checked_while_it_is_typed() -> None:
         await until(pilot, lambda: bool(session.changes()))
         edit = ConfigEdit(pbtxt='name: "matrix"\n')
         assert session.changes() == [EditConfig("demo", "matrix", edit, based_on='name: "matrix"')]
+
+    drive(steps)
+
+
+def test_a_whole_configuration_is_based_on_what_the_server_said_when_it_was_opened() -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
+        await pilot.press("E")
+        await until(pilot, lambda: isinstance(app.screen, EditTextScreen))
+        text = app.screen.query_one(TextArea)
+        await until(pilot, lambda: text.text == 'name: "matrix"')
+        assert session.questions() == [PreviewEdit("demo", "matrix", ConfigEdit())]
+        text.text = 'name: "matrix"\nmax_batch_size: 3\n'
+        edit = EditConfig("demo", "matrix", ConfigEdit(pbtxt=text.text), based_on='name: "matrix"')
+        await until(pilot, lambda: session.questions()[-1] == PreviewChange(edit))
 
     drive(steps)
 

@@ -17,7 +17,7 @@ from tritop.cli.units import parse_seconds
 from tritop.cli.waiting import ending_by_signal
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, UsageError
-from tritop.operation import EditConfig, LoadModel, ModelChange
+from tritop.operation import EditConfig, LoadModel, ModelChange, ReloadModel
 
 if TYPE_CHECKING:
     from tritop.control.recorded import RecordedControl
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, object]
 T = TypeVar("T")
+M = TypeVar("M", bound=ModelChange)
 
 _QUIET_S = 1.0
 """Progress is told from here on; what is over sooner needs none."""
@@ -164,27 +165,24 @@ async def apply(control: RecordedControl, wanted: ModelChange, namespace: argpar
     Raises:
         TritopError: it was not carried out; the sentence says why.
     """
-    given_up = await agreed(control, wanted, namespace)
-    if given_up is None:
+    sure = await agreed(control, wanted, namespace)
+    if sure is None:
         return 0
-    if isinstance(wanted, EditConfig | LoadModel):
-        wanted = replace(wanted, confirmed_losses=given_up)
     progress = ProgressLine()
     try:
-        outcome = await control.perform(wanted, progress)
+        outcome = await control.perform(sure, progress)
     finally:
         progress.end()
     tell_outcome(outcome, as_json=namespace.json)
     return 0
 
 
-async def agreed(
-    control: RecordedControl, wanted: ModelChange, namespace: argparse.Namespace
-) -> tuple[str, ...] | None:
+async def agreed(control: RecordedControl, wanted: M, namespace: argparse.Namespace) -> M | None:
     """Preview a change and have it agreed to.
 
     Returns:
-        What is given up with it by name, `None` where only a preview was asked for.
+        The change, based on what was shown and with what is given up for it; `None` where only a
+        preview was asked for.
 
     Raises:
         OperationFailed: it cannot be done, or the operator said no.
@@ -197,7 +195,11 @@ async def agreed(
         raise OperationFailed(f"not sent: {preview.obstacle}")
     if namespace.dry_run:
         return None
-    return _confirmed_losses(preview, namespace) if preview.sendable else ()
+    losses = _confirmed_losses(preview, namespace) if preview.sendable else ()
+    if isinstance(wanted, ReloadModel):
+        return wanted
+    based = replace(wanted, based_on=wanted.based_on or preview.pbtxt_before)
+    return replace(based, confirmed_losses=losses) if isinstance(based, EditConfig | LoadModel) else based
 
 
 def tell_preview(preview: Preview, *, as_json: bool) -> None:

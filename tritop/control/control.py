@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from collectors.grpc_faults import LostConnection, quoted
-from tritop.change import ChangeClass, Outcome, Preview
-from tritop.control.compare import completed
+from tritop.change import ChangeClass, ConfigEdit, Outcome, Preview
+from tritop.control.compare import completed, lost_fields
+from tritop.control.edit import as_pbtxt
+from tritop.control.merge import is_reverted, listed, made_since, replaces_everything, undone_by
 from tritop.control.plan import Plan, plan
-from tritop.control.reason import LogLines, ReasonInLog
-from tritop.control.server import Config, Refused, TritonServer
-from tritop.control.settle import Patience, Progress, SentLoad, Silence, same_but_versions, until_known, until_unloaded
-from tritop.control.situation import PolicyMemory, Situation, executions_of, look
+from tritop.control.reason import LogLines
+from tritop.control.sending import Sender
+from tritop.control.sentences import others_note, refuse, sentence_of, versions_listed
+from tritop.control.server import Config, TritonServer
+from tritop.control.settle import Patience, Progress, same_but_versions, until_unloaded
+from tritop.control.situation import PolicyMemory, Situation, current_of, executions_of, look
 from tritop.control.versions import ready_versions
 from tritop.endpoint import Endpoint
-from tritop.errors import OperationFailed, ReadError, Stopping, TimedOut, Unreachable, UsageError
+from tritop.errors import OperationFailed, UsageError
 from tritop.operation import (
     EditConfig,
     LoadModel,
@@ -24,22 +27,30 @@ from tritop.operation import (
     ModelOperation,
     PreviewChange,
     PreviewEdit,
+    ReloadModel,
     UnloadModel,
 )
 from tritop.reading import IndexEntry
 
-_TELL_S = 0.5
-"""How often progress is told while a call is under way."""
-_TOLD_FIELDS = 3
-"""Fields named in the sentence of an outcome; the preview has all of them."""
+_TRIES = 3
+"""Plans made for one change, while others change the model under them."""
 _READ_ONLY = "is watched read-only: nothing is changed."
+
+
+BeforeSend = Callable[[Preview, Sequence[int]], Awaitable[None]]
+"""Called with what is about to be sent and the versions that are READY; again where it must be planned again."""
+
+
+async def _unannounced(preview: Preview, ready: Sequence[int]) -> None:
+    """Nobody wants to know."""
 
 
 class Control:
     """Changes models of one server, always over gRPC, and looks at what became of it.
 
     Lives on one event loop. Changes of the same model must not run side by side: the session's
-    lanes see to that. Changes that others make at the same time are seen and said.
+    lanes see to that, and between tritops of one host `turn`. An edit by field is made of the newest
+    configuration, so that it and what others change at the same time are in force together.
 
     Args:
         endpoint: the server; nothing is changed on a read-only one.
@@ -63,7 +74,7 @@ class Control:
         self._load_timeout_s = load_timeout_s
         self._patience = patience or Patience()
         self._server: TritonServer | None = None
-        self._load_s: dict[str, float] = {}
+        self._sends: Sender | None = None
         self._policies = PolicyMemory()
         self._changed: set[str] = set()
 
@@ -89,8 +100,13 @@ class Control:
             raise OperationFailed(f"there is no model {model!r} in the repository of {self._endpoint.name}.")
         return situation
 
-    async def perform(self, change: ModelChange, progress: Progress) -> Outcome:
+    async def perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend = _unannounced) -> Outcome:
         """Carry a change out and return once the server is seen in its new state.
+
+        Args:
+            change: what to do.
+            progress: told how it comes along.
+            before_send: told what will be sent; nothing is sent before it returns.
 
         Raises:
             OperationFailed: it was not sent, or the server refused; the sentence says why, and in
@@ -103,24 +119,23 @@ class Control:
                 f"{self._endpoint.name} {_READ_ONLY}", "Start tritop without --read-only to change something."
             )
         progress(f"looking at {change.model}")
-        planned, situation = await self._plan(change)
-        if planned.nothing:
-            return Outcome(f"nothing to do: {planned.nothing}", changed=False, preview=planned.preview)
-        _refuse(change, planned.preview)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        if planned.preview.change is ChangeClass.UNLOAD:
-            await self._connected().unload(change.model)
-            await until_unloaded(self._connected(), change.model, self._patience, progress)
-        else:
-            await self._load(planned, situation, progress)
+        planned, situation = await self._newest_plan(change, progress, before_send)
+        if planned.nothing:
+            return Outcome(f"nothing to do: {planned.nothing}", changed=False, preview=planned.preview)
+        theirs = await self._sender().send(planned, situation, progress)
         outcome = await self._outcome(change, planned, situation, progress)
         duration_s = loop.time() - began
+        if theirs is not None:
+            outcome = await self._beside(theirs, change, situation, outcome, progress)
+        else:
+            outcome = await self._not_undone_by_chance(change, planned, situation, outcome, progress)
         return replace(outcome, text=f"{outcome.text} ({duration_s:.1f} s)", duration_s=duration_s)
 
     async def aclose(self) -> None:
         """Close the connection: an open one can hold up a server's shutdown."""
-        server, self._server = self._server, None
+        server, self._server, self._sends = self._server, None, None
         if server is not None:
             await server.close()
 
@@ -128,6 +143,17 @@ class Control:
         if self._server is None:
             self._server = TritonServer(self._endpoint)
         return self._server
+
+    def _sender(self) -> Sender:
+        if self._sends is None:
+            self._sends = Sender(
+                self._endpoint.name,
+                self._connected(),
+                log_lines=self._log_lines,
+                load_timeout_s=self._load_timeout_s,
+                patience=self._patience,
+            )
+        return self._sends
 
     async def _plan(self, change: ModelChange) -> tuple[Plan, Situation]:
         version = change.version if isinstance(change, LoadModel | UnloadModel) else ""
@@ -140,83 +166,29 @@ class Control:
         planned = plan(change, situation)
         expected_s = planned.preview.expected_s
         if expected_s is None and planned.preview.change in {ChangeClass.FULL_RELOAD, ChangeClass.LOAD}:
-            expected_s = self._load_s.get(change.model)
+            expected_s = self._sender().load_s.get(change.model)
         return replace(planned, preview=replace(planned.preview, expected_s=expected_s)), situation
 
-    # -- loading --------------------------------------------------------------------------
-
-    async def _load(self, planned: Plan, situation: Situation, progress: Progress) -> None:
-        """Send a load and see it through.
+    async def _newest_plan(
+        self, change: ModelChange, progress: Progress, before_send: BeforeSend
+    ) -> tuple[Plan, Situation]:
+        """The plan of a change, made of what the model still has right before it is sent.
 
         Raises:
-            OperationFailed: it failed; what served before serves again.
-            ReadError: the server does not answer.
+            OperationFailed: it must not be sent.
         """
-        server, model = self._connected(), situation.model
-        reason = ReasonInLog(self._log_lines, model)
-        try:
-            await self._call_load(model, planned, progress)
-        except Refused as refused:
-            raise await self._explained(refused, situation, reason) from refused
-        except (TimedOut, LostConnection, Unreachable, Stopping) as error:
-            try:
-                sent = SentLoad(model, planned.wanted, situation.current, reason)
-                await until_known(server, sent, self._patience, progress)
-            except ReadError as silence:
-                raise Unreachable(
-                    f"{silence.sentence} It went away while {model} was loaded, so what became of that is not known.",
-                    "A server that is started again has the configuration of its repository.",
-                ) from error
-
-    async def _call_load(self, model: str, planned: Plan, progress: Progress) -> None:
-        """The call itself, with progress, and with an eye on whether the server is still there."""
-        server = self._connected()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        about = f" of about {planned.preview.expected_s:.1f} s" if planned.preview.expected_s else ""
-        call = asyncio.ensure_future(server.load(model, planned.wanted, self._load_timeout_s))
-        silence = Silence(self._patience.silence_s)
-        try:
-            while not (await asyncio.wait({call}, timeout=_TELL_S))[0]:
-                progress(f"loading {model}: {loop.time() - began:.1f} s{about}")
-                try:
-                    await server.is_live()
-                    silence.broken()
-                except ReadError as error:
-                    silence.heard_nothing(error)
-            await call
-        finally:
-            call.cancel()
-        if planned.preview.change is ChangeClass.FULL_RELOAD or not planned.preview.pbtxt_before:
-            self._load_s[model] = loop.time() - began
-
-    async def _explained(self, refused: Refused, situation: Situation, reason: ReasonInLog) -> OperationFailed:
-        """A refusal with its true reason, after making sure that what served before still does."""
-        said = await reason.find() if refused.poll_failed else ""
-        if said:
-            sentence = f"{self._endpoint.name} refused: {quoted(said)}."
-        elif refused.poll_failed and self._log_lines is None:
-            sentence = f"{refused.sentence} Why is only in the server's log, which cannot be read from here."
-        else:
-            sentence = refused.sentence
-        return OperationFailed(f"{sentence} {await self._restored(situation)}".rstrip())
-
-    async def _restored(self, situation: Situation) -> str:
-        """Bring a model back that was READY and is not any more, and say how things stand.
-
-        The server keeps the former copy of a model that cannot be loaded, but not the former
-        ensemble (seen on 2.51); a plain load would say OK and leave it out.
-        """
-        server, model, current = self._connected(), situation.model, situation.current
-        if current is None:
-            return f"{model} is not loaded."
-        if ready_versions(await server.index(), model):
-            return f"{model} goes on as it was."
-        try:
-            await server.load(model, current, self._load_timeout_s)
-        except (Refused, ReadError) as error:
-            return f"{model} is not served any more, and could not be brought back: {error.sentence}"
-        return f"{model} was out for a moment and has its former configuration again."
+        for _ in range(_TRIES):
+            planned, situation = await self._plan(change)
+            if planned.nothing:
+                return planned, situation
+            refuse(change, planned.preview)
+            await before_send(planned.preview, situation.ready)
+            if await current_of(self._connected(), change.model, self._policies) == situation.current:
+                return planned, situation
+            if situation.current is not None and not isinstance(change, ReloadModel):
+                change = replace(change, based_on=change.based_on or planned.preview.pbtxt_before)
+            progress(f"somebody else has changed {change.model}; looking at it again")
+        raise OperationFailed(f"not sent: somebody else changes {change.model} again and again.", "Try again later.")
 
     # -- looking afterwards ---------------------------------------------------------------
 
@@ -246,7 +218,8 @@ class Control:
             current = await server.config(change.model)
             if _overtaken(planned.wanted, before.current, current):
                 notes.append("by now somebody else has changed it again")
-            done = _sentence(change, preview, before.ready, ready)
+            notes += others_note(preview)
+            done = sentence_of(change, preview, before.ready, ready)
         return Outcome(
             text="; ".join((done, *notes)),
             changed=True,
@@ -254,6 +227,55 @@ class Control:
             versions_before=before.ready,
             versions_after=ready,
         )
+
+    async def _beside(
+        self, theirs: Config, change: ModelChange, before: Situation, outcome: Outcome, progress: Progress
+    ) -> Outcome:
+        """Bring back what somebody else had changed at the same moment, and this change, not knowing it, undid."""
+        assert before.current is not None
+        made = made_since(before.current, theirs)
+        bare = replace(change, based_on="") if not isinstance(change, ReloadModel) else change
+        mine = plan(bare, replace(before, current=theirs))
+        if replaces_everything(change) or mine.wanted is None:
+            return replace(outcome, text=f"{outcome.text}; it replaces what somebody else changed: {listed(made)}")
+        gone = undone_by(mine.wanted, before.current, made)
+        kept = tuple(one for one in made if one not in gone)
+        now = await current_of(self._connected(), change.model, self._policies) or before.current
+        both = EditConfig(
+            change.server,
+            change.model,
+            ConfigEdit(pbtxt=as_pbtxt(mine.wanted)),
+            confirmed_losses=lost_fields(now, mine.wanted),
+            based_on=as_pbtxt(now),
+        )
+        try:
+            again, situation = await self._newest_plan(both, progress, _unannounced)
+            if not again.nothing:
+                await self._sender().send(again, situation, progress)
+                outcome = await self._outcome(both, again, situation, progress)
+        except OperationFailed as error:
+            return replace(outcome, text=f"{outcome.text}; somebody else's {listed(made)} is gone with it: {error}")
+        preview = replace(mine.preview, others=kept)
+        text = "; ".join((sentence_of(change, preview, before.ready, outcome.versions_after), *others_note(preview)))
+        return replace(outcome, text=text, preview=preview, versions_before=before.ready)
+
+    async def _not_undone_by_chance(
+        self, change: ModelChange, planned: Plan, before: Situation, outcome: Outcome, progress: Progress
+    ) -> Outcome:
+        """Send a change once more where somebody else, who had not seen it, sent the former values with their own."""
+        if planned.wanted is None or before.current is None or replaces_everything(change):
+            return outcome
+        now = await current_of(self._connected(), change.model, self._policies)
+        if now is None or not is_reverted(planned.preview.diff, before.current, now):
+            return outcome
+        made = made_since(before.current, now)
+        again, situation = await self._newest_plan(change, progress, _unannounced)
+        if again.nothing:
+            return outcome
+        await self._sender().send(again, situation, progress)
+        again = replace(again, preview=replace(again.preview, others=made))
+        outcome = await self._outcome(change, again, situation, progress)
+        return replace(outcome, versions_before=before.ready)
 
     async def _began_anew(self, before: Situation) -> bool:
         """Whether a version that was served all along counts from the beginning again.
@@ -278,7 +300,8 @@ class Control:
             if before.current is not None:
                 await self._connected().load(change.model, before.current, self._load_timeout_s)
             raise OperationFailed(
-                f"version {change.version} of {change.model} is not in the repository; served: {_listed(ready)}."
+                f"version {change.version} of {change.model} is not in the repository; "
+                f"served: {versions_listed(ready)}."
             )
 
 
@@ -286,26 +309,6 @@ def _change_of(operation: ModelOperation) -> ModelChange:
     if isinstance(operation, PreviewEdit):
         return EditConfig(operation.server, operation.model, operation.edit)
     return operation.change if isinstance(operation, PreviewChange) else operation
-
-
-def _refuse(change: ModelChange, preview: Preview) -> None:
-    """Raise where a change must not be sent.
-
-    Raises:
-        OperationFailed: with everything that is wrong.
-    """
-    if obstacle := preview.obstacle:
-        raise OperationFailed(f"not sent: {obstacle}")
-    if isinstance(change, EditConfig) and change.based_on not in {"", preview.pbtxt_before}:
-        raise OperationFailed(
-            f"not sent: somebody else has changed {change.model} since the edit began.", "Look at it again."
-        )
-    confirmed = change.confirmed_losses if isinstance(change, EditConfig | LoadModel) else ()
-    lost = [field for field in preview.lost_fields if field not in confirmed]
-    if lost:
-        raise OperationFailed(
-            f"not sent: {change.model} would lose {', '.join(lost)}.", "Confirm each of them, or keep them."
-        )
 
 
 def _lost(ensemble: str, before: Situation, index: Sequence[IndexEntry]) -> bool:
@@ -319,17 +322,3 @@ def _overtaken(wanted: Config | None, before: Config | None, current: Config | N
     if current is None:
         return True
     return not same_but_versions(completed(wanted, before), current)
-
-
-def _sentence(change: ModelChange, preview: Preview, before: Sequence[int], after: Sequence[int]) -> str:
-    if preview.change is ChangeClass.LOAD:
-        return f"{change.model} loaded, serving {_listed(after)}"
-    if set(before) != set(after):
-        return f"{change.model} serves {_listed(after)}, {preview.change}"
-    fields = "; ".join(str(one) for one in preview.diff[:_TOLD_FIELDS])
-    more = f" and {len(preview.diff) - _TOLD_FIELDS} more" if len(preview.diff) > _TOLD_FIELDS else ""
-    return f"{change.model}: {fields}{more}, {preview.change}"
-
-
-def _listed(versions: Sequence[int]) -> str:
-    return f"version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}"

@@ -107,10 +107,12 @@ class Ledger:
             lines = [*_lines(self.older_path), *_lines(self.path)]
         except OSError as error:
             raise OperationFailed(f"The ledger in {self.folder} cannot be read: {error.strerror}.") from error
-        # A crash between the two steps of a rotation leaves lines in both files.
+        # A change is written before it is sent and once more when it ended; a crash between the two
+        # steps of a rotation leaves lines in both files.
         found = {entry.id: entry for line in lines if (entry := from_line(line)) is not None}
         with self._own_lock:
-            return (*found.values(), *self._unwritten)
+            found.update((entry.id, entry) for entry in self._unwritten)
+        return tuple(found.values())
 
     @property
     def unwritten(self) -> int:
@@ -167,7 +169,7 @@ class Ledger:
 
         old = [entry for line in _lines(self.older_path) if (entry := from_line(line)) is not None]
         new = [entry for line in _lines(self.path) if (entry := from_line(line)) is not None]
-        wanted = needed((*old, *new))
+        wanted = needed(tuple({entry.id: entry for entry in (*old, *new)}.values()))
         carried = [entry for entry in old if entry.id in wanted][-MAX_CARRIED:]
         _replace(self.older_path, b"".join(map(to_line, (*carried, *new))))
         _replace(self.path, b"")
@@ -214,11 +216,11 @@ class Ledger:
 
 
 class Tail:
-    """Follows a ledger: gives each entry once, however the files are rotated meanwhile."""
+    """Follows a ledger: gives each entry once, and once more when it ended, however the files are rotated."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._seen: dict[str, None] = {}
+        self._seen: dict[str, str] = {}
         self._mark: tuple[int, int] | None = None
 
     def new_entries(self) -> tuple[Entry, ...]:
@@ -235,8 +237,8 @@ class Tail:
         if mark is not None and mark == self._mark:
             return ()
         entries = self._ledger.entries()
-        new = tuple(entry for entry in entries if entry.id not in self._seen)
-        self._seen = dict.fromkeys(entry.id for entry in entries)
+        new = tuple(entry for entry in entries if self._seen.get(entry.id) != entry.outcome)
+        self._seen = {entry.id: entry.outcome for entry in entries}
         self._mark = mark
         return new
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tritop.change import ChangeClass, ConfigEdit, Preview, Problem, VersionChoice
+from tritop.change import ChangeClass, ConfigEdit, FieldChange, Preview, Problem, VersionChoice
 from tritop.control.compare import change_class, completed, diff, lost_fields, normalised
 from tritop.control.consequences import ensembles_lost, memory_of, resets_of, unload_warnings, warnings_of
 from tritop.control.edit import apply_edit, as_json, as_pbtxt, parse_config
 from tritop.control.ensembles import dependents_of, problems_of_ensemble
+from tritop.control.merge import listed, made_since, replaces_everything, seen_by, undone_by
 from tritop.control.server import Config
 from tritop.control.situation import Situation
 from tritop.control.validate import problems_of
 from tritop.errors import UsageError
-from tritop.operation import EditConfig, LoadModel, ModelChange, ReloadModel, UnloadModel
+from tritop.operation import EditConfig, LoadModel, ModelChange, ReloadModel, SetVersions, UnloadModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,56 @@ def plan(change: ModelChange, situation: Situation) -> Plan:
         return _impossible(blank, situation.obstacle)
     if not situation.known:
         return _impossible(blank, f"there is no model {situation.model!r} in the repository of {situation.server}.")
-    if isinstance(change, LoadModel | ReloadModel):
-        return _load(blank, situation, change)
-    if isinstance(change, UnloadModel):
-        return _unload(blank, situation, change)
-    edit = change.edit if isinstance(change, EditConfig) else ConfigEdit(versions=change.versions)
-    return _edit(blank, situation, edit)
+    others, conflict = _since(change, situation)
+    if conflict:
+        return _impossible(blank, conflict)
+    match change:
+        case LoadModel() | ReloadModel():
+            planned = _load(blank, situation, change)
+        case UnloadModel():
+            planned = _unload(blank, situation, change)
+        case _:
+            planned = _edit(blank, situation, _edit_of(change))
+    if not others:
+        return planned
+    note = f"somebody else has changed {listed(others)} since; that stays as it is."
+    preview = replace(planned.preview, others=others, warnings=(note, *planned.preview.warnings))
+    return replace(planned, preview=preview)
+
+
+def _edit_of(change: EditConfig | SetVersions) -> ConfigEdit:
+    return change.edit if isinstance(change, EditConfig) else ConfigEdit(versions=change.versions)
+
+
+def _since(change: ModelChange, situation: Situation) -> tuple[tuple[FieldChange, ...], str]:
+    """(what somebody else changed since the operator looked and that stays, why the change cannot be made then)."""
+    text, current = seen_by(change), situation.current
+    if not text:
+        return (), ""
+    if current is None:
+        gone = f"somebody else has unloaded {situation.model} since you looked at it."
+        return (), gone if replaces_everything(change) else ""
+    seen = parse_config(text)
+    others = made_since(seen, current)
+    touched = others if replaces_everything(change) else _undone(change, seen, current, others)
+    if touched:
+        return (), (
+            f"somebody else has changed {situation.model} since you looked at it: {listed(touched)}. Look at it again."
+        )
+    return others, ""
+
+
+def _undone(
+    change: ModelChange, seen: Config, current: Config, others: tuple[FieldChange, ...]
+) -> tuple[FieldChange, ...]:
+    """What an edit would undo of what others did; one version more or less goes with any choice of versions."""
+    if not isinstance(change, EditConfig | SetVersions):
+        return ()
+    try:
+        wanted = apply_edit(current, _edit_of(change))
+    except UsageError:
+        return ()  # said once it is planned
+    return undone_by(completed(wanted, current), seen, others)
 
 
 def _impossible(blank: Preview, sentence: str, path: str = "") -> Plan:

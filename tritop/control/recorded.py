@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -13,8 +13,10 @@ from tritop.change import ChangeClass, Outcome, Preview
 from tritop.control.author import this_author
 from tritop.control.edit import as_pbtxt
 from tritop.control.entry import Entry, new_id
+from tritop.control.interrupted import begun, interrupted, settled
 from tritop.control.ledger import Ledger, NotRecorded, with_note
 from tritop.control.situation import Situation
+from tritop.control.turn import turn
 from tritop.control.undo import Running, action_of, last_undoable, undo_plan
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, TritopError
@@ -22,6 +24,11 @@ from tritop.model import EventKind
 from tritop.operation import ModelChange, ModelOperation, SaveConfig, Undo
 
 Progress = Callable[[str], None]
+BeforeSend = Callable[[Preview, Sequence[int]], Awaitable[None]]
+
+
+async def _unannounced(preview: Preview, ready: Sequence[int]) -> None:
+    """The caller has written it down already."""
 
 
 class Changer(Protocol):
@@ -35,7 +42,7 @@ class Changer(Protocol):
         """See `Control.look`."""
         ...
 
-    async def perform(self, change: ModelChange, progress: Progress) -> Outcome:
+    async def perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend) -> Outcome:
         """See `Control.perform`."""
         ...
 
@@ -118,29 +125,43 @@ class RecordedControl:
         Raises:
             TritopError: as `Control.perform`.
         """
-        return await self._control.perform(change, progress)
+        async with turn(self.ledger.folder, self.endpoint.grpc_address, change.model, progress):
+            return await self._control.perform(change, progress, _unannounced)
 
     async def carry_out(self, change: ModelChange, entry: Entry, progress: Progress) -> Outcome:
         """Carry a change out that the ledger is to know under an entry of the caller's.
+
+        The entry is written before anything is sent, and once more with what became of it: where this
+        process is killed in between, the next tritop finds the one without the other (`interrupted`).
 
         Raises:
             TritopError: as `Control.perform`; the failure is in the ledger as well.
         """
         began = time.monotonic()
+        written = entry
+
+        async def before_send(preview: Preview, ready: Sequence[int]) -> None:
+            nonlocal written
+            written = begun(entry, change, preview, ready)
+            await self.write(written)
+
         try:
-            outcome = await self._control.perform(change, progress)
+            async with turn(self.ledger.folder, self.endpoint.grpc_address, change.model, progress):
+                outcome = await self._control.perform(change, progress, before_send)
         except TritopError as error:
-            await self.write(replace(entry, outcome=str(error), succeeded=False, duration_s=time.monotonic() - began))
+            await self.write(replace(written, outcome=str(error), succeeded=False, duration_s=time.monotonic() - began))
             raise
         except asyncio.CancelledError:
             text = "tritop ended before it was known what became of it"
-            self._write_now(replace(entry, outcome=text, duration_s=time.monotonic() - began))
+            self._write_now(replace(written, outcome=text, duration_s=time.monotonic() - began))
             raise
         if not outcome.changed:
+            if written is not entry:
+                await self.write(replace(entry, outcome=outcome.text, succeeded=True))
             return outcome
         failure = await self.write(
             replace(
-                entry,
+                written,
                 text=entry.text or outcome.text,
                 diff=outcome.preview.diff,
                 pbtxt_before=outcome.preview.pbtxt_before,
@@ -153,6 +174,29 @@ class RecordedControl:
             )
         )
         return replace(outcome, text=with_note(outcome.text, failure))
+
+    async def settle_interrupted(self) -> bool:
+        """Find out what became of changes that a killed tritop had begun here, and write it down.
+
+        Returns:
+            Whether the server may still be carrying one of them out.
+
+        Raises:
+            TritopError: the ledger cannot be read, or the server does not answer.
+        """
+        entries = await asyncio.to_thread(self.ledger.entries)
+        may_go_on = False
+        for entry in interrupted(entries, self.endpoint.grpc_address, self._clock()):
+            try:
+                running = (await self.see(entry.model)).running
+            except OperationFailed:
+                running = Running("")  # there is no such model any more
+            ended = settled(entry, running, self._clock())
+            if ended is None:
+                may_go_on = True
+            else:
+                await self.write(ended)
+        return may_go_on
 
     async def _pbtxt_after(self, outcome: Outcome) -> str:
         """The configuration that a change led to; only the server knows that of what it loads from its repository."""

@@ -125,10 +125,11 @@ async def _states_left(server: TritonServer, model: str, versions: Sequence[int]
     if not rows:
         # Without a folder a model is in no index, and served all the same.
         return [READY for one in await server.statistics() if one.name == model]
-    wanted = None if versions is None else {str(version) for version in versions}
-    return [
-        row.state for row in rows if row.state in {READY, *_UNDER_WAY} and (wanted is None or row.version in wanted)
-    ]
+    if versions is None:
+        return [row.state for row in rows if row.state in {READY, *_UNDER_WAY}]
+    # These were seen not to be READY: one that is so again was brought back by somebody else.
+    wanted = {str(version) for version in versions}
+    return [row.state for row in rows if row.state in _UNDER_WAY and row.version in wanted]
 
 
 async def until_known(server: TritonServer, sent: SentLoad, patience: Patience, progress: Progress) -> None:

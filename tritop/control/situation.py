@@ -119,6 +119,15 @@ async def look(
     )
 
 
+async def current_of(server: TritonServer, model: str, policies: PolicyMemory) -> Config | None:
+    """The configuration of a model with the version policy in force, `None` while it is not loaded; two quick calls.
+
+    Raises:
+        TritopError: the server does not answer or does not say.
+    """
+    return await _current(server, model, await server.index(), policies)
+
+
 async def _current(
     server: TritonServer, model: str, index: Sequence[IndexEntry], policies: PolicyMemory
 ) -> Config | None:

@@ -15,6 +15,7 @@ from tritop.control.author import is_running
 from tritop.control.entry import Entry
 from tritop.control.recorded import Progress, RecordedControl
 from tritop.control.trial import Interval, Trial, interval_of
+from tritop.control.turn import Busy
 from tritop.control.undo import open_trials, same_config
 from tritop.errors import OperationFailed, TritopError
 from tritop.model import EventKind, Snapshot
@@ -105,10 +106,13 @@ class Trials:
         assert operation.trial_s is not None
         self._refuse_second(operation)
         control = self._control_of(operation.server)
+        if not (await control.preview(operation)).sendable:
+            return await control.perform(replace(operation, trial_s=None), progress)
+        before = await self._measure_before(operation, progress)
+        # The entry must say what is there right before the change, because that is what is taken back to.
         preview = await control.preview(operation)
         if not preview.sendable:
             return await control.perform(replace(operation, trial_s=None), progress)
-        before = await self._measure_before(operation, progress)
         entry = replace(
             control.entry(EventKind.TRIAL_BEGUN, operation.model, "edit"),
             diff=preview.diff,
@@ -120,7 +124,8 @@ class Trials:
         await control.write_first(entry)
         trial = self._adopt(Trial(entry, operation.rails, before), TrialState.APPLYING)
         try:
-            outcome = await control.perform_unrecorded(replace(operation, trial_s=None), progress)
+            change = replace(operation, trial_s=None, based_on=preview.pbtxt_before, exactly=True)
+            outcome = await control.perform_unrecorded(change, progress)
         except OperationFailed as error:
             await self._end(trial, control, EventKind.TRIAL_TAKEN_BACK, TrialState.FAILED, f"not begun: {error}")
             raise
@@ -162,6 +167,7 @@ class Trials:
         Raises:
             TritopError: as `take_back` and `RecordedControl.undo`.
         """
+        await self._control_of(operation.server).settle_interrupted()
         await self.find_open(operation.server)
         for trial in reversed(list(self._trials.values())):
             same = trial.entry.server == operation.server and operation.model in ("", trial.entry.model)
@@ -273,6 +279,8 @@ class Trials:
         while trial.state in {TrialState.WATCHING, TrialState.STUCK}:
             try:
                 await self._take_back(trial, reason, _silence, confirmed=False)
+            except Busy:
+                await asyncio.sleep(self._retry_s)
             except OperationFailed:
                 return
             except TritopError:

@@ -106,6 +106,7 @@ def needed(entries: Sequence[Entry]) -> set[str]:
     wanted = set(newest.values())
     for endpoint in {entry.endpoint for entry in entries if entry.kind is EventKind.TRIAL_BEGUN}:
         wanted.update(trial.id for trial in open_trials(entries, endpoint))
+    wanted.update(entry.id for entry in entries if entry.who and entry.succeeded is None)
     # What ended or took back one of them must stay with it, or it would look as if nothing had.
     return wanted | {entry.id for entry in entries if entry.refers_to in wanted}
 
@@ -145,7 +146,8 @@ def same_config(one: str, other: str) -> bool:
 def _back(entry: Entry, now: Running) -> ModelChange | None:
     server, model = entry.server, entry.model
     if entry.action == "versions" and now.versions:
-        return SetVersions(server, model, version_choice(entry)) if entry.versions_before else None
+        choice = version_choice(entry)
+        return SetVersions(server, model, choice, based_on=now.pbtxt) if entry.versions_before else None
     if not entry.pbtxt_before:
         return UnloadModel(server, model)
     if not now.pbtxt:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tritop.control.control import Control
     from tritop.control.drift import DriftWatch
     from tritop.control.ledger import Ledger, Tail
-    from tritop.control.recorded import RecordedControl
+    from tritop.control.recorded import BeforeSend, RecordedControl
     from tritop.control.trials import Trials
 
 Progress = Callable[[str], None]
@@ -53,9 +53,9 @@ class AnnouncingControl:
         self.look = control.look
         self.aclose = control.aclose
 
-    async def perform(self, change: ModelChange, progress: Progress) -> Outcome:
+    async def perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend) -> Outcome:
         """See `Control.perform`."""
-        outcome = await self._perform(change, progress)
+        outcome = await self._perform(change, progress, before_send)
         if outcome.changed:
             await self._after_change(change)
         return outcome
@@ -65,7 +65,7 @@ class ChangeDesk:
     """Everything that changes models, and what an operator is told of changes by others.
 
     What it needs is imported with the first operation, or with the first Snapshot where an
-    operator is `attended`: then trials that were left open are looked for, what is noticed goes
+    operator is `attended`: then what a killed tritop left behind is looked for, what is noticed goes
     into the ledger, what the ledger gets from others is told, and files are compared.
 
     Args:
@@ -202,10 +202,13 @@ class ChangeDesk:
             self._changed()
 
     async def _search(self, server: str) -> None:
-        """Look for trials that a tritop left open on a server that begins to answer."""
+        """Look for what a killed tritop left behind on a server that begins to answer: trials and changes."""
         try:
+            left = await self._control_of(server).settle_interrupted()
             await self._trials_here().find_open(server)
         except TritopError:
+            left = True
+        if left:
             self._searched.discard(server)
 
     def _exchange(self, snapshot: Snapshot) -> list[Event]:
@@ -216,6 +219,7 @@ class ChangeDesk:
         """
         from tritop.control.author import this_author
         from tritop.control.entry import noticed_entry
+        from tritop.control.interrupted import is_open
         from tritop.control.ledger import Tail
 
         ledger = self._ledger_here()
@@ -235,8 +239,9 @@ class ChangeDesk:
         entries = self._tail.new_entries()
         if first:
             return []
-        by_people = (entry for entry in entries if entry.who and entry.endpoint in named)
-        return [entry.event() for entry in by_people]
+        # What is under way is among the operations; it is news once it has ended.
+        ended = (entry for entry in entries if entry.who and entry.endpoint in named and not is_open(entry))
+        return [entry.event() for entry in ended]
 
     def _compare(self, servers: Sequence[Server]) -> tuple[Drift, ...]:
         if self._drift_watch is None:

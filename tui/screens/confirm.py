@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widgets import Button
 
 from tritop.change import ChangeClass, Preview
-from tritop.operation import EditConfig, LoadModel, ModelChange, PreviewChange, PreviewEdit
+from tritop.operation import EditConfig, LoadModel, ModelChange, PreviewChange, PreviewEdit, ReloadModel
 from tui.asking import Question
 from tui.desk import Desk
 from tui.present.change import change_title, preview_lines, serving_lines
@@ -231,9 +231,9 @@ class ChangeDialog(AskDialog):
         """Send it, based on the configuration that was shown."""
         change, preview = self._change, self._preview
         assert preview is not None
-        if isinstance(change, EditConfig):
-            change = replace(change, confirmed_losses=preview.lost_fields, based_on=preview.pbtxt_before)
-        elif isinstance(change, LoadModel):
+        if not isinstance(change, ReloadModel):
+            change = replace(change, based_on=change.based_on or preview.pbtxt_before)
+        if isinstance(change, EditConfig | LoadModel):
             change = replace(change, confirmed_losses=preview.lost_fields)
         self.desk.submit(change)
 

@@ -11,7 +11,8 @@ from textual.widgets import TextArea
 
 from tritop.change import ConfigEdit
 from tritop.model import ModelConfig, ModelVersion, Server
-from tritop.operation import EditConfig, PreviewEdit
+from tritop.operation import EditConfig, PreviewChange, PreviewEdit
+from tui.asking import Question
 from tui.desk import Desk
 from tui.present.config_text import escaped, line_of
 from tui.present.edit_page import choice_answer_lines, heading_lines, hint_lines
@@ -59,6 +60,9 @@ class EditTextScreen(AskingForm):
         super().__init__(desk)
         self._server, self._model = server, model
         self._before = escaped(config.pbtxt)
+        self._opening = Question(desk)
+        self._seen = ""
+        """What the server says runs, with the version policy in force, which a version on its own does not know."""
 
     def compose(self) -> ComposeResult:
         """Heading, the text, what it would do."""
@@ -71,7 +75,8 @@ class EditTextScreen(AskingForm):
         yield Lines(id="hint", ascii=ascii)
 
     def on_mount(self) -> None:
-        """The text has the keys."""
+        """The text has the keys; the server is asked what runs right now."""
+        self._opening.ask(PreviewEdit(self._server.name, self._model.name, ConfigEdit()))
         self.text.focus()
         self.call_after_refresh(self.show)
 
@@ -84,18 +89,27 @@ class EditTextScreen(AskingForm):
     def _edit(self) -> ConfigEdit:
         return ConfigEdit(pbtxt=self.text.text)
 
-    def wanted(self) -> PreviewEdit | None:
+    def wanted(self) -> PreviewChange | None:
         """The text, where it differs from the one that runs."""
-        if self.text.text == self._before:
-            return None
-        return PreviewEdit(self._server.name, self._model.name, self._edit)
+        return None if self.text.text == self._before else PreviewChange(self.change())
 
     def change(self) -> EditConfig:
-        """The text."""
-        return EditConfig(self._server.name, self._model.name, self._edit)
+        """The text, which replaces what was there when the editor opened and nothing that came later."""
+        return EditConfig(self._server.name, self._model.name, self._edit, based_on=self._seen)
+
+    def _open_newest(self) -> None:
+        """Take what the server says runs, unless something was typed already."""
+        preview = self._opening.preview
+        if preview is None or self._seen or self.text.text != self._before:
+            return
+        self._seen = preview.pbtxt_before
+        if self._seen and escaped(self._seen) != self._before:
+            self._before = escaped(self._seen)
+            self.text.text = self._before
 
     def show_body(self) -> None:
         """What it would do, and what is wrong with it."""
+        self._open_newest()
         width = self.size.width
         server = next((one for one in self.desk.latest.servers if one.name == self._server.name), self._server)
         model = next((one for one in server.models if one.key == self._model.key), self._model)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tritop.change import ChangeClass, Outcome, Preview
 from tritop.control.compare import diff
 from tritop.control.edit import apply_edit, as_pbtxt, parse_config
-from tritop.control.recorded import Progress
+from tritop.control.recorded import BeforeSend, Progress
 from tritop.control.situation import Situation
 from tritop.errors import OperationFailed, TritopError
 from tritop.operation import EditConfig, LoadModel, ModelChange, ModelOperation, PreviewEdit, SetVersions, UnloadModel
@@ -49,8 +49,10 @@ class FakeChanger:
             pbtxt_after=as_pbtxt(after),
         )
 
-    async def perform(self, change: ModelChange, progress: Progress) -> Outcome:
+    async def perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend) -> Outcome:
         self.performed.append(change)
+        if isinstance(change, EditConfig) and (planned := await self.preview(change)).sendable:
+            await before_send(planned, self.versions)
         if self.errors:
             raise self.errors.pop(0)
         pbtxt, versions = self.pbtxt, self.versions

@@ -13,7 +13,7 @@ from tests.tritop.control.fake_changer import FakeChanger
 from tritop.change import ConfigEdit, Outcome, VersionChoice
 from tritop.control.edit import apply_edit, as_pbtxt, parse_config
 from tritop.control.ledger import Ledger
-from tritop.control.recorded import Progress, RecordedControl
+from tritop.control.recorded import BeforeSend, Progress, RecordedControl
 from tritop.control.undo import last_undoable, same_config
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, Unreachable
@@ -88,7 +88,10 @@ def test_versions_loads_and_unloads_are_taken_back(tmp_path: Path) -> None:
     desk.do(SetVersions("box", "tiny", VersionChoice(specific=(2,))))
     desk.undo()
     changes: list[ModelChange] = desk.fake.performed
-    assert changes[-1] == SetVersions("box", "tiny", VersionChoice(all=True))
+    back = changes[-1]
+    assert isinstance(back, SetVersions)
+    assert back.versions == VersionChoice(all=True)
+    assert back.based_on == as_pbtxt(parse_config(pbtxt)), "nobody may slip in between"
     desk.fake.versions = (1, 2)
     desk.do(UnloadModel("box", "tiny"))
     desk.undo()
@@ -179,15 +182,19 @@ def test_a_ledger_that_cannot_be_written_stops_no_change_and_is_said(
 
 def test_a_change_whose_task_is_cancelled_is_in_the_ledger(tmp_path: Path) -> None:
     class Slow(FakeChanger):
-        async def perform(self, change: ModelChange, progress: Progress) -> Outcome:
+        async def perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend) -> Outcome:
+            assert isinstance(change, EditConfig)
+            await before_send(await self.preview(change), self.versions)
+            sent.set()
             await asyncio.Event().wait()
             raise AssertionError("nobody sets it")
 
     ledger = Ledger(tmp_path)
+    sent = asyncio.Event()
 
     async def run() -> None:
         task = asyncio.create_task(RecordedControl(ENDPOINT, Slow(), ledger).perform(DELAY, silent))
-        await asyncio.sleep(0)
+        await sent.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

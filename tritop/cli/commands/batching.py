@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from tritop.change import ConfigEdit, QueuePolicyEdit
@@ -77,13 +76,12 @@ def _trial(namespace: argparse.Namespace, edit: ConfigEdit, trial_s: float) -> i
     wanted = EditConfig(endpoint.name, namespace.model, edit, trial_s=trial_s)
 
     async def run(control: RecordedControl) -> int:
-        given_up = await changing.agreed(control, wanted, namespace)
-        if given_up is None:
+        sure = await changing.agreed(control, wanted, namespace)
+        if sure is None:
             return 0
         from tritop.cli.trying import run_trial, verdict
 
-        operation = replace(wanted, confirmed_losses=given_up)
-        code, text = verdict(await run_trial(control, endpoint, operation, keep=namespace.keep))
+        code, text = verdict(await run_trial(control, endpoint, sure, keep=namespace.keep))
         print(printable(text))
         return code
 

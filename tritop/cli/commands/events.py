@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tritop.cli import arguments
 from tritop.cli.commands import Command
+from tritop.cli.interrupted import settle
 from tritop.cli.run import complain
 from tritop.cli.text import printable
 from tritop.cli.units import parse_seconds
@@ -24,7 +25,8 @@ _FOLLOW_S = 0.25
 
 _DESCRIPTION = """What was done to servers and what happened to them, oldest first, as the ledger has it.
 
-The ledger is one file for all tritops of a user; tritop events --path prints where it is."""
+The ledger is one file for all tritops of a user; tritop events --path prints where it is. The servers of
+changes whose tritop was killed are looked at, to say what became of them."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +49,7 @@ def _run(namespace: argparse.Namespace) -> int:
         print(ledger.path)
         return 0
     since = _since(namespace.since, time.time()) if namespace.since else 0.0
+    settle(namespace, ledger)
     with ending_by_signal():
         tail = Tail(ledger)
         shown = _show(tail.new_entries(), namespace, since)
@@ -107,8 +110,23 @@ def _text(entry: Entry) -> str:
     when = datetime.fromtimestamp(entry.at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     model = f"{entry.model} {entry.version}".strip()
     kind = f"{entry.kind} failed" if entry.succeeded is False else str(entry.kind)
-    words = (when, entry.server or entry.endpoint, kind, model, entry.who, entry.outcome or entry.text)
+    words = (when, entry.server or entry.endpoint, kind, model, entry.who, _became(entry))
     return "  ".join(printable(word) for word in words if word)
+
+
+def _became(entry: Entry) -> str:
+    """What became of it or, where that is not known, how far it is."""
+    from tritop.control.author import is_running
+    from tritop.control.interrupted import is_open
+
+    if not is_open(entry):
+        return entry.outcome or entry.text
+    assert entry.author is not None
+    if is_running(entry.author) is not False:
+        return f"{entry.text}: under way"
+    return (
+        f"{entry.text}: interrupted, and not known to be in force; a tritop that watches {entry.server} will find out"
+    )
 
 
 def _since(text: str, now: float) -> float:
