@@ -50,7 +50,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: ModuleType)
     monkeypatch.setattr(runner, "ROOT", tmp_path)
     monkeypatch.setattr(runner, "TOOLS", ROOT / "tools")
     monkeypatch.delenv("TRITOP_TEST_ALL", raising=False)
-    command = (*runner.PYTEST, "-p", "no:cacheprovider", "-n", "2", ".")
+    # Without the plugins that these tests do not need: each process takes a second to load them.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    command = (*runner.PYTEST, "-p", "no:cacheprovider", "-p", "xdist", "-n", "2", ".")
     monkeypatch.setattr(runner, "UNIT", runner.Part("unit tests", command, tests=True))
     return tmp_path
 
@@ -62,6 +64,7 @@ def test_what_is_left_out_is_named_with_its_reason(
     out = capfd.readouterr().out
     assert "1 passed, 2 skipped" in out, "pytest's own closing line passes through"
     assert "left out: 2 tests" in out
+    assert out.endswith("\n1 passed, 0 failed\n"), "what is left out is neither"
     assert "1 because: no engine\n    test_some.py::test_wants_an_engine\n" in out
     assert "1 because: no NVIDIA driver\n    test_some.py::test_wants_a_gpu (gpu)\n" in out
 
@@ -69,13 +72,14 @@ def test_what_is_left_out_is_named_with_its_reason(
 def test_left_out_is_a_failure_where_everything_is_demanded_but_for_a_gpu(
     project: Path, runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # One process without other plugins: what several of them report is another test's matter.
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    # One process: what several of them report is another test's matter.
     command = (*runner.PYTEST, "-p", "no:cacheprovider", ".")
     monkeypatch.setattr(runner, "UNIT", runner.Part("unit tests", command, tests=True))
     monkeypatch.setenv("TRITOP_TEST_ALL", "1")
     assert runner.main(["--unit"]) == 1
-    assert "TRITOP_TEST_ALL=1 demands them" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "TRITOP_TEST_ALL=1 demands them" in out
+    assert out.endswith("\n1 passed, 1 failed\n")
     (project / "test_some.py").write_text(TESTS.replace('@pytest.mark.skip(reason="no engine")', ""))
     assert runner.main(["--unit"]) == 0
     assert "test_wants_a_gpu (gpu)" in capfd.readouterr().out
@@ -93,7 +97,8 @@ def test_later_parts_run_after_one_that_failed(
     assert "one speaks" in out
     assert "two speaks" not in out, "what holds needs no words"
     assert "three speaks" in out
-    summary = out[out.index("----- summary") :].splitlines()[1:]
+    assert out.endswith("\n1 passed, 2 failed\n")
+    summary = out[out.index("----- summary") :].splitlines()[1:-1]
     assert [line.split()[:2] for line in summary] == [["FAILED", "one"], ["ok", "two"], ["FAILED", "three"]]
 
 
@@ -103,6 +108,34 @@ def test_a_program_that_is_missing_is_a_failure_of_its_part(
     monkeypatch.setattr(runner, "CHECKS", (runner.Part("ruff", ("absent-program",)),))
     assert runner.main(["--check"]) == 1
     assert "absent-program" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tests", "counted"),
+    [
+        ("def test_fails():\n    assert False\n", "0 passed, 1 failed"),
+        (
+            "import pytest\n@pytest.fixture\ndef broken():\n    yield\n    raise ValueError\n"
+            "def test_ends_badly(broken):\n    pass\n",
+            "0 passed, 1 failed",
+        ),
+        ("import absent_module\n", "0 passed, 1 failed"),
+        ("import os\ndef test_kills_all():\n    os._exit(3)\n", "0 passed, 1 failed"),
+    ],
+)
+def test_what_fails_is_counted_once(
+    project: Path,
+    runner: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tests: str,
+    counted: str,
+) -> None:
+    command = (*runner.PYTEST, "-p", "no:cacheprovider", ".")
+    monkeypatch.setattr(runner, "UNIT", runner.Part("unit tests", command, tests=True))
+    (project / "test_some.py").write_text(tests)
+    assert runner.main(["--unit"]) == 1
+    assert capfd.readouterr().out.endswith(f"\n{counted}\n")
 
 
 def test_the_script_for_ci_parses() -> None:

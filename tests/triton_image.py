@@ -8,6 +8,7 @@ under a tag that names its content.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -57,14 +58,19 @@ def provide_image(client: Any) -> str:
     from docker.errors import ImageNotFound
 
     tag = image_tag()
-    try:
-        client.api.inspect_image(tag)
-    except ImageNotFound:
-        with tempfile.TemporaryFile() as file:
-            pack(file)
-            file.seek(0)
-            repository, _, version = tag.rpartition(":")
-            client.api.import_image_from_data(file.read(), repository=repository, tag=version, changes=list(CHANGES))
+    with Path(__file__).open() as this_file:
+        # Of several test processes the first one makes it.
+        fcntl.flock(this_file, fcntl.LOCK_EX)
+        try:
+            client.api.inspect_image(tag)
+        except ImageNotFound:
+            with tempfile.TemporaryFile() as file:
+                pack(file)
+                file.seek(0)
+                repository, _, version = tag.rpartition(":")
+                client.api.import_image_from_data(
+                    file.read(), repository=repository, tag=version, changes=list(CHANGES)
+                )
     return tag
 
 

@@ -1,7 +1,7 @@
-"""A pytest plugin that notes which tests were skipped, why, and whether they wanted a GPU.
+"""A pytest plugin that counts tests, and notes which were skipped, why, and whether they wanted a GPU.
 
-Loaded with `-p pytest_left_out`; writes JSON to the file that `TRITOP_LEFT_OUT` names. Skips are
-noted by the process that reports, so it works under xdist.
+Loaded with `-p pytest_left_out`; writes JSON to the file that `TRITOP_LEFT_OUT` names. Reports
+are noted by the process that collects them, so it works under xdist.
 """
 
 from __future__ import annotations
@@ -14,25 +14,34 @@ import pytest
 
 
 class LeftOut:
-    """Collects skipped tests of one session."""
+    """Counts the tests of one session and collects the skipped ones."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tests: list[dict[str, object]] = []
+        self._passed: set[str] = set()
+        self._failed: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test that skipped itself or was skipped by a fixture."""
+        """Note a test that passed, one of whose parts failed, or that was skipped."""
+        if report.failed:
+            self._failed.add(report.nodeid)
+        elif report.passed and report.when == "call":
+            self._passed.add(report.nodeid)
         if report.skipped:
             self._note(report.nodeid, report.longrepr, gpu="gpu" in report.keywords)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note a whole file that was skipped."""
+        """Note a whole file that was skipped or cannot be read."""
+        if report.failed:
+            self._failed.add(report.nodeid)
         if report.skipped:
             self._note(report.nodeid, report.longrepr, gpu=False)
 
     def pytest_sessionfinish(self) -> None:
         """Write what was noted."""
-        self._path.write_text(json.dumps(self._tests), encoding="utf-8")
+        counts = {"passed": len(self._passed - self._failed), "failed": len(self._failed)}
+        self._path.write_text(json.dumps({**counts, "left_out": self._tests}), encoding="utf-8")
 
     def _note(self, name: str, reason: object, *, gpu: bool) -> None:
         text = str(reason[2]) if isinstance(reason, tuple) else str(reason)

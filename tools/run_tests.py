@@ -1,4 +1,4 @@
-"""Everything that `make test` checks, in order, with its seconds, and the names of what was left out.
+"""Everything that `make test` checks, in order, with its seconds, how much passed, and what was left out.
 
 Style and types first because they are quick; a later part runs even where an earlier one failed,
 so that one run shows everything. With TRITOP_TEST_ALL=1 a test that is left out is a failure,
@@ -43,7 +43,20 @@ class Outcome:
     part: Part
     exit_code: int
     seconds: float
+    passed: int = 0
+    failed: int = 0
     left_out: list[dict[str, object]] = field(default_factory=list)
+
+    def count(self, log: Path) -> None:
+        """Take over what the tests of the part noted; a check, or a part that broke down, counts as one."""
+        if log.exists():
+            noted = json.loads(log.read_text(encoding="utf-8"))
+            log.unlink()
+            self.passed, self.failed, self.left_out = noted["passed"], noted["failed"], noted["left_out"]
+        elif self.exit_code == 0:
+            self.passed = 1
+        if self.exit_code and not self.failed:
+            self.failed = 1
 
 
 CHECKS = (
@@ -53,12 +66,17 @@ CHECKS = (
     Part("import-linter", (str(BIN / "lint-imports"), "--no-cache", "--no-logo")),
 )
 UNIT = Part("unit tests", (*PYTEST, "tests", "--ignore=tests/e2e", "-n", "2"), tests=True)
-END_TO_END = Part("end-to-end tests", (*PYTEST, "tests/e2e", "-n", "2", "--dist", "loadfile"), tests=True)
+# Most of their time passes in waiting for servers: four share two cores and disturb each other little.
+# tests/e2e/conftest.py has the longest files begin first.
+BY_FILE = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+END_TO_END = Part("end-to-end tests", (*PYTEST, "tests/e2e", *BY_FILE), tests=True)
 
 
 def run(part: Part, log: Path) -> Outcome:
     """Run one part; its output appears as it comes for tests, and only on failure for checks."""
     environ = os.environ | {"TRITOP_LEFT_OUT": str(log), "PYTHONPATH": str(TOOLS)}
+    # Where no bytecode is written every process of a test compiles all of tritop anew: 3 s for a pytest worker.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.monotonic()
     if part.tests:
         say(f"----- {part.name}")
@@ -72,9 +90,7 @@ def run(part: Part, log: Path) -> Outcome:
     if code and not part.tests:
         say(f"----- {part.name}\n{done.stdout}{done.stderr}".rstrip())
     outcome = Outcome(part, code, time.monotonic() - started)
-    if log.exists():
-        outcome.left_out = json.loads(log.read_text(encoding="utf-8"))
-        log.unlink()
+    outcome.count(log)
     say(line_of(outcome))
     return outcome
 
@@ -117,11 +133,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     say("----- summary")
     for outcome in outcomes:
         say(line_of(outcome))
-    missing = any(not test["gpu"] for outcome in outcomes for test in outcome.left_out)
+    missing = demanded * sum(not test["gpu"] for outcome in outcomes for test in outcome.left_out)
     if any(part.tests for part in parts):
-        for line in left_out_lines(outcomes, demanded=demanded and missing):
+        for line in left_out_lines(outcomes, demanded=missing > 0):
             say(line)
-    return 1 if any(outcome.exit_code for outcome in outcomes) or (demanded and missing) else 0
+    failed = missing + sum(outcome.failed for outcome in outcomes)
+    say(f"{sum(outcome.passed for outcome in outcomes)} passed, {failed} failed")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

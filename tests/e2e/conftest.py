@@ -15,6 +15,26 @@ from tests.running_triton import LoopThread, RunningTriton
 from tritop.runtimes.local import LocalServer
 
 LIVE_TIMEOUT_S = 60.0
+LONG_FILES = (
+    "test_trial_real",
+    "test_container_lives",
+    "test_terminal_edit",
+    "test_up_and_down",
+    "test_engine_faults",
+    "test_undo_real",
+    "test_terminal_outages",
+    "test_control_operations",
+    "test_drift_real",
+    "test_control_edits",
+    "test_control_cli",
+    "test_local_runtime",
+)
+"""Those that take more than a minute on a busy machine, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let long files begin first: begun last, one of them keeps a single process busy to the end."""
+    items.sort(key=lambda item: LONG_FILES.index(item.path.stem) if item.path.stem in LONG_FILES else len(LONG_FILES))
 
 
 @pytest.fixture(scope="module")
