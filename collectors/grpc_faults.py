@@ -47,7 +47,7 @@ _RULES = (
         ("explicit model load / unload is not allowed",),
         LoadRefused,
         "{address} does not load or unload models on request: {reason}.",
-        "Start the server with --model-control-mode=explicit.",
+        "Start the server with --model-control-mode=explicit or, where it polls its repository, edit config.pbtxt.",
     ),
     _Rule(
         # Triton's answers between SIGTERM and the end of the process.

@@ -121,6 +121,9 @@ def test_config_is_shown_compared_and_edited(run: Run, stage: Stage, monkeypatch
     assert (code, json.loads(out)["backend"]) == (0, "python")
     assert json.loads(run("config", "diff", "twin", "--repository", str(stage.repository), "--json")[1])["diff"] == []
 
+    code, out, _ = run("config", "diff", "twin")
+    assert (code, "no repository of this server is known here" in out) == (1, True)
+
     monkeypatch.setenv("VISUAL", "true")
     assert run("config", "edit", "echo", "--yes")[1] == "nothing was changed.\n"
     monkeypatch.setenv("VISUAL", "false")

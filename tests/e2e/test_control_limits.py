@@ -15,7 +15,7 @@ from tests.e2e.triton_calls import call, config_of, load
 from tests.running_triton import TritonFactory
 from tritop.change import ChangeClass, ConfigEdit, VersionChoice
 from tritop.control import plan
-from tritop.errors import OperationFailed
+from tritop.errors import OperationFailed, TritopError
 from tritop.operation import EditConfig, LoadModel, SetVersions, UnloadModel
 from tritop.protocol import open_channel, request_metadata, service_pb2, service_pb2_grpc
 
@@ -194,6 +194,7 @@ def test_a_name_in_two_repositories_is_not_touched(make_triton_server: TritonFac
     ("argument", "said"),
     [
         ("--model-control-mode=none", "--model-control-mode=explicit"),
+        ("--model-control-mode=poll", "where it polls its repository, edit config.pbtxt"),
         ("--grpc-restricted-protocol=model-repository:key=secret", "triton-grpc-protocol-key"),
     ],
 )
@@ -204,7 +205,7 @@ def test_a_server_that_takes_no_changes_is_not_asked_for_any(
 
     async def scenario() -> None:
         stage = Stage(triton)
-        with pytest.raises((OperationFailed, Exception), match=said):
+        with pytest.raises(TritopError, match=said):
             await stage.edit("echo", instance_count=2)
         await stage.control.aclose()
 

@@ -123,7 +123,9 @@ class SaveDialog(AskDialog):
         if drift is None:
             return wrapped("The file is not known any more.", width, "warn")
         path = wrapped(self.look.clean(drift.path, 400), width, "dim")
-        kept = wrapped("The rest of the file stays as it is; a backup is kept beside it.", width, "dim")
+        kept = wrapped(
+            "The rest of the file stays as it is; a backup is kept in a folder of tritop's own.", width, "dim"
+        )
         return [*path, *diff_lines(drift.diff, width, self.look), *kept]
 
     def carry_out(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritop.change import ConfigEdit
+from tritop.change import ConfigEdit, DriftState
 from tritop.cli import changing
 from tritop.cli.commands import Command
 from tritop.cli.run import complain
@@ -22,6 +22,7 @@ from tritop.operation import EditConfig
 if TYPE_CHECKING:
     from tritop.control.recorded import RecordedControl
     from tritop.control.situation import Situation
+    from tritop.endpoint import Endpoint
 
 _DESCRIPTION = """The whole configuration of a model, as it runs.
 
@@ -44,7 +45,7 @@ def _run(namespace: argparse.Namespace) -> int:
         return changing.show(namespace, _shown)
     endpoint = changing.only_server(namespace)
     if namespace.action == "diff":
-        return changing.show(namespace, lambda situation: _drift(situation, endpoint.repositories), endpoint)
+        return _diff(namespace, endpoint)
     return changing.run_with_control(namespace, endpoint, lambda control: _edit(control, endpoint.name, namespace))
 
 
@@ -56,6 +57,19 @@ def _shown(situation: Situation) -> tuple[changing.Json, str]:
     config = changing.config_of(situation)
     document: changing.Json = json_format.MessageToDict(config, preserving_proto_field_name=True)
     return document, as_pbtxt(config)
+
+
+def _diff(namespace: argparse.Namespace, endpoint: Endpoint) -> int:
+    """Compare with the file; 1 where there is nothing to compare with."""
+    states = []
+
+    def shown(situation: Situation) -> tuple[changing.Json, str]:
+        document, text = _drift(situation, endpoint.repositories)
+        states.append(document["state"])
+        return document, text
+
+    code = changing.show(namespace, shown, endpoint)
+    return 1 if states[0] in {DriftState.NOT_HERE, DriftState.UNREADABLE, DriftState.AMBIGUOUS} else code
 
 
 def _drift(situation: Situation, repositories: Sequence[str]) -> tuple[changing.Json, str]:
