@@ -71,7 +71,7 @@ class Staged:
         os.kill(self.pid, number)
 
     def stubs(self) -> list[int]:
-        return [pid for pid in descendants(self.pid) if words_of(pid)[:1] and words_of(pid)[0].endswith(STUB)]
+        return [pid for pid in descendants(self.pid) if "".join(words_of(pid)[:1]).endswith(STUB)]
 
     def until(self, condition: Callable[[Supervision], bool]) -> Supervision:
         async def wait() -> Supervision:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.tritop.live.fakes import Deliveries
-from tritop.demo.session import NAME, demo_session
+from tritop.demo.session import NAME, DemoServer
 from tritop.live import LiveSession
 from tritop.logs import LogLine
 from tritop.model import Launch, ModelState, Server, ServerState, Snapshot
+from tritop.runtimes.supervisor import Policy
 from tritop.server_spec import HOST
 
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(180)]
@@ -27,7 +28,8 @@ class Demo:
     """A session with the demo in it."""
 
     def __init__(self) -> None:
-        self.session: LiveSession = demo_session(interval_s=0.2)
+        # A busy machine must come to take the port before the server is started again.
+        self.session = LiveSession(hosted=[DemoServer(policy=Policy(back_off_s=(4.0,)))], interval_s=0.2)
         self.deliveries = Deliveries()
         self.session.start(self.deliveries)
 
@@ -55,12 +57,15 @@ def launch_of(snapshot: Snapshot) -> Launch:
     return launch
 
 
+def ready_models(snapshot: Snapshot) -> list[str]:
+    """Names of the model versions that are ready, in order."""
+    return sorted(model.name for model in server_of(snapshot).models if model.state is ModelState.READY)
+
+
 def is_whole(snapshot: Snapshot) -> bool:
     """Whether all models are loaded and the server counts the requests of our traffic."""
-    server = server_of(snapshot)
-    ready = [model for model in server.models if model.state is ModelState.READY]
-    flows = any((model.requests_per_s or 0.0) > 0.0 for model in ready if model.name == "matrix")
-    return sorted(model.name for model in ready) == MODELS and flows and launch_of(snapshot).state == "READY"
+    flows = any((model.requests_per_s or 0.0) > 0.0 for model in server_of(snapshot).models if model.name == "matrix")
+    return ready_models(snapshot) == MODELS and flows and launch_of(snapshot).state == "READY"
 
 
 def test_a_killed_demo_comes_back_even_elsewhere_and_its_traffic_goes_on(demo: Demo) -> None:
