@@ -43,5 +43,16 @@ class Endpoint:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.grpc_port}"
 
+    @property
+    def place(self) -> str:
+        """`place_of` its address."""
+        return place_of(self.grpc_address)
+
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r}, {self.grpc_address!r}, metrics={self.metrics_url!r})"
+
+
+def place_of(address: str) -> str:
+    """host:port in the one spelling by which the ledger knows a server, however it was asked for."""
+    host, _, port = address.lower().rpartition(":")
+    return f"127.0.0.1:{port}" if host in {"localhost", "[::1]"} else f"{host}:{port}"

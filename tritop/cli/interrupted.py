@@ -40,13 +40,14 @@ def settle(namespace: argparse.Namespace, ledger: Ledger) -> None:
 def _endpoint(configuration: Configuration, address: str) -> Endpoint | None:
     """The server at an address, with its credentials where it is configured; `None` where they cannot be used."""
     from tritop.config import resolve_targets
+    from tritop.endpoint import place_of
     from tritop.target import parse_target
 
     try:
         named = [
             name
             for name, table in configuration.file.targets.items()
-            if (target := parse_target(table.address)) and f"{target.host}:{target.grpc_port}" == address
+            if (target := parse_target(table.address)) and place_of(f"{target.host}:{target.grpc_port}") == address
         ]
         return resolve_targets(configuration, [*named, address][:1]).endpoints[0]
     except UsageError:

@@ -125,7 +125,7 @@ class RecordedControl:
         Raises:
             TritopError: as `Control.perform`.
         """
-        async with turn(self.ledger.folder, self.endpoint.grpc_address, change.model, progress):
+        async with turn(self.ledger.folder, self.endpoint.place, change.model, progress):
             return await self._control.perform(change, progress, _unannounced)
 
     async def carry_out(self, change: ModelChange, entry: Entry, progress: Progress) -> Outcome:
@@ -146,7 +146,7 @@ class RecordedControl:
             await self.write(written)
 
         try:
-            async with turn(self.ledger.folder, self.endpoint.grpc_address, change.model, progress):
+            async with turn(self.ledger.folder, self.endpoint.place, change.model, progress):
                 outcome = await self._control.perform(change, progress, before_send)
         except TritopError as error:
             await self.write(replace(written, outcome=str(error), succeeded=False, duration_s=time.monotonic() - began))
@@ -186,7 +186,7 @@ class RecordedControl:
         """
         entries = await asyncio.to_thread(self.ledger.entries)
         may_go_on = False
-        for entry in interrupted(entries, self.endpoint.grpc_address, self._clock()):
+        for entry in interrupted(entries, self.endpoint.place, self._clock()):
             try:
                 running = (await self.see(entry.model)).running
             except OperationFailed:
@@ -216,7 +216,7 @@ class RecordedControl:
             TritopError: as `Control.perform`.
         """
         entries = await asyncio.to_thread(self.ledger.entries)
-        found = last_undoable(entries, self.endpoint.grpc_address, operation.model)
+        found = last_undoable(entries, self.endpoint.place, operation.model)
         if found is None:
             what = f"of {operation.model} " if operation.model else ""
             raise OperationFailed(f"the ledger has no change {what}on {self.endpoint.name} that can be taken back.")
@@ -307,7 +307,7 @@ class RecordedControl:
             id=new_id(at),
             at=at,
             kind=kind,
-            endpoint=self.endpoint.grpc_address,
+            endpoint=self.endpoint.place,
             server=self.endpoint.name,
             model=model,
             author=this_author(),

@@ -188,7 +188,7 @@ class Trials:
         """
         control = self._control_of(server)
         entries = await asyncio.to_thread(control.ledger.entries)
-        for entry in open_trials(entries, control.endpoint.grpc_address):
+        for entry in open_trials(entries, control.endpoint.place):
             if entry.id not in self._trials and self._is_left(entry):
                 await self._look_at_left(replace(entry, server=server), control)
         return tuple(status for status in self.statuses() if status.server == server and status.open)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritop.change import Drift, Outcome
-from tritop.endpoint import Endpoint
+from tritop.endpoint import Endpoint, place_of
 from tritop.errors import OperationFailed, TritopError
 from tritop.model import Event, Server, ServerState, Snapshot
 from tritop.operation import (
@@ -225,7 +226,7 @@ class ChangeDesk:
         ledger = self._ledger_here()
         first = self._tail is None
         self._tail = self._tail or Tail(ledger)
-        named = {server.endpoint: server.name for server in snapshot.servers if server.endpoint}
+        named = {place_of(server.endpoint): server.name for server in snapshot.servers if server.endpoint}
         endpoints = {name: endpoint for endpoint, name in named.items()}
         noticed = [event for event in snapshot.events if not event.who and event.at > self._noticed_until]
         self._noticed_until = max([self._noticed_until, *(event.at for event in noticed)])
@@ -241,7 +242,8 @@ class ChangeDesk:
             return []
         # What is under way is among the operations; it is news once it has ended.
         ended = (entry for entry in entries if entry.who and entry.endpoint in named and not is_open(entry))
-        return [entry.event() for entry in ended]
+        # Everybody may call a server as they like; here it has the name that it has on this screen.
+        return [replace(entry, server=named[entry.endpoint]).event() for entry in ended]
 
     def _compare(self, servers: Sequence[Server]) -> tuple[Drift, ...]:
         if self._drift_watch is None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tritop.control.fake_changer import FakeChanger
-from tritop.change import ConfigEdit
+from tritop.change import ConfigEdit, Preview
 from tritop.control.author import this_author
 from tritop.control.entry import Author, Entry, new_id
 from tritop.control.ledger import Ledger, NotRecorded
@@ -25,7 +25,7 @@ from tritop.control.undo import same_config
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, Unreachable
 from tritop.model import EventKind, ModelState, ModelVersion, Origin, Server, Snapshot, Traffic, TrafficState
-from tritop.operation import EditConfig, KeepTrial, TakeBackTrial
+from tritop.operation import EditConfig, KeepTrial, ModelOperation, TakeBackTrial
 from tritop.trial import Figures, Rails, RailState, RailStatus, TrialState
 
 ENDPOINT = Endpoint("box", "127.0.0.1", 8001)
@@ -251,6 +251,30 @@ def test_a_trial_is_in_the_ledger_before_the_server_hears_of_it(tmp_path: Path) 
 
     asyncio.run(run())
     assert seen[0] == [EventKind.TRIAL_BEGUN]
+
+
+def test_a_trial_is_made_of_what_is_there_when_it_begins_and_of_nothing_later(tmp_path: Path) -> None:
+    class FakeOvertaken(FakeChanger):
+        """Somebody else changes the model while it is measured."""
+
+        async def preview(self, operation: ModelOperation) -> Preview:
+            asked = await super().preview(operation)
+            self.pbtxt = self.pbtxt.replace("max_batch_size: 8", "max_batch_size: 16")
+            return asked
+
+    async def run() -> None:
+        desk = Desk(tmp_path)
+        fake = FakeOvertaken()
+        desk.control = RecordedControl(ENDPOINT, fake, desk.ledger)
+        await desk.trials.begin(EDIT, silent)
+        (entry,) = desk.ledger.entries()
+        assert "max_batch_size: 16" in entry.pbtxt_before
+        (sent,) = fake.performed
+        assert isinstance(sent, EditConfig)
+        assert (sent.based_on, sent.exactly) == (entry.pbtxt_before, True), "a merge would be taken back with it"
+        await desk.trials.close()
+
+    asyncio.run(run())
 
 
 def test_a_crossed_rail_takes_it_back_and_a_held_one_does_not(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tritop.cli.run import complain
 from tritop.cli.text import printable
 from tritop.cli.units import parse_seconds
 from tritop.cli.waiting import ending_by_signal
+from tritop.endpoint import place_of
 from tritop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _show(entries: Iterable[Entry], namespace: argparse.Namespace, since: float)
     for entry in entries:
         if entry.at < since or namespace.model not in {None, entry.model}:
             continue
-        if namespace.server not in {None, entry.server, entry.endpoint}:
+        wanted = namespace.server
+        if wanted not in {None, entry.server} and place_of(wanted) != entry.endpoint:
             continue
         print(_json_line(entry) if namespace.json else _text(entry), flush=True)
         shown += 1
