@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.embedded_stage import EmbeddedStage, servers_of
-from tests.processes import LIMIT_S, is_running, wait_until
+from tests.processes import LIMIT_S, is_running, parent_of, wait_until
 from tests.running_triton import LoopThread
 from tritop.operation import Wish
 from tritop.runtimes import local
@@ -53,6 +53,17 @@ def test_a_killed_server_comes_back_at_the_same_address_with_its_models(stage: E
     assert staged.server.endpoint == endpoint
     staged.infer()
     assert servers_of(staged.repository) == [launch.pid]
+
+
+def test_a_server_whose_guardian_is_killed_comes_back_too(stage: EmbeddedStage) -> None:
+    staged = stage.ready()
+    first = staged.pid
+    os.kill(parent_of(first), signal.SIGKILL)
+    assert staged.until_phase(Phase.BACKOFF).explanation == "Its guardian process was killed, and the server with it."
+    staged.until_phase(Phase.READY)
+    staged.infer()
+    assert not is_running(first)
+    assert servers_of(staged.repository) == [staged.pid]
 
 
 def test_where_its_port_was_taken_meanwhile_it_comes_back_elsewhere(stage: EmbeddedStage) -> None:
