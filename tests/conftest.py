@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.dispositions import give_default_dispositions
 from tests.running_triton import LoopThread, RunningTriton, TritonFactory
 from tests.timeouts import Timeouts
 from tritop.demo.repository import DemoRepository, load_models, write_repository
@@ -28,6 +29,7 @@ settings.load_profile("everything" if os.environ.get("TRITOP_TEST_ALL") == "1" e
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    give_default_dispositions()
     config.pluginmanager.register(Timeouts())
 
 
