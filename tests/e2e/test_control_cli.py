@@ -82,6 +82,8 @@ def test_batching_is_shown_previewed_and_set(run: Run, stage: Stage) -> None:
         ("load twin --version 9 --yes", 1, "version 9 of twin is not in the repository"),
         ("load twin --version 1 --config x", 2, "do not go together"),
         ("load twin --config /nosuch --yes", 2, "cannot read /nosuch"),
+        ("load twin --config /dev/null --yes", 2, "/dev/null is empty"),
+        ("batching set echo --on --trial 0s --yes", 2, "--trial"),
         ("unload twin --version x --yes", 2, "no version number"),
     ],
 )

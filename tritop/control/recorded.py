@@ -12,6 +12,7 @@ from typing import Protocol
 from tritop.change import ChangeClass, Outcome, Preview
 from tritop.control.author import this_author
 from tritop.control.edit import as_pbtxt
+from tritop.control.ensembles import dependents_of
 from tritop.control.entry import Entry, new_id
 from tritop.control.interrupted import begun, interrupted, settled
 from tritop.control.ledger import Ledger, NotRecorded, with_note
@@ -21,7 +22,7 @@ from tritop.control.undo import Running, action_of, last_undoable, undo_plan
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, TritopError
 from tritop.model import EventKind
-from tritop.operation import ModelChange, ModelOperation, SaveConfig, Undo
+from tritop.operation import ModelChange, ModelOperation, SaveConfig, Undo, UnloadModel
 
 Progress = Callable[[str], None]
 BeforeSend = Callable[[Preview, Sequence[int]], Awaitable[None]]
@@ -231,7 +232,7 @@ class RecordedControl:
         """Take the change of an entry back, and write `entry` about it.
 
         Raises:
-            OperationFailed: somebody changed the model since and that is not confirmed.
+            OperationFailed: somebody changed the model since, or it would be unloaded, and that is not confirmed.
             TritopError: as `Control.perform`.
         """
         seen = await self.see(found.model)
@@ -244,6 +245,10 @@ class RecordedControl:
             raise OperationFailed(
                 f"not taken back: {plan.conflict}.", "Look at what it is now, then confirm it if you still want to."
             )
+        if isinstance(plan.operation, UnloadModel) and not confirmed:
+            called_by = ", ".join(dependents_of(found.model, seen.situation.configs))
+            down = f", and {called_by}, which calls it, goes down" if called_by else ""
+            raise OperationFailed(f"not taken back: that unloads {found.model}{down}.", "Confirm it if you want that.")
         outcome = await self.carry_out(plan.operation, entry, progress)
         if not outcome.changed:
             await self.write(replace(entry, outcome=outcome.text, succeeded=True))

@@ -98,7 +98,10 @@ def test_versions_loads_and_unloads_are_taken_back(tmp_path: Path) -> None:
     assert same_config(desk.fake.pbtxt, pbtxt)
     desk.do(UnloadModel("box", "tiny"))
     desk.do(LoadModel("box", "tiny", pbtxt=pbtxt))
-    desk.undo()
+    with pytest.raises(OperationFailed, match="that unloads tiny"):
+        desk.undo()
+    assert same_config(desk.fake.pbtxt, pbtxt), "nothing is unloaded unasked"
+    desk.undo(confirmed=True)
     assert desk.fake.performed[-1] == UnloadModel("box", "tiny")
 
 

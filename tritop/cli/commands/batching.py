@@ -61,6 +61,8 @@ def _run(namespace: argparse.Namespace) -> int:
             raise UsageError("nothing was said that should change.", "See tritop batching --help.")
         trial_s = parse_seconds(namespace.trial, "--trial") if namespace.trial else None
         if trial_s is not None:
+            if trial_s <= 0.0:
+                raise UsageError(f"--trial {namespace.trial} is no time to try something.", "Say how long, as 30s.")
             return _trial(namespace, edit, trial_s)
         return changing.change(namespace, lambda server: EditConfig(server, namespace.model, edit))
     if edit != ConfigEdit() or namespace.trial:

@@ -25,6 +25,8 @@ def _run(namespace: argparse.Namespace) -> int:
             "--version and --config do not go together.", "Put version_policy into the configuration instead."
         )
     text = changing.read_text(namespace.model_config) if namespace.model_config else ""
+    if namespace.model_config and not text.strip():
+        raise UsageError(f"{namespace.model_config} is empty.", "Leave --config out to load what the repository has.")
     return changing.change(
         namespace, lambda server: LoadModel(server, namespace.model, namespace.model_version, pbtxt=text)
     )
