@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -11,9 +12,11 @@ import pytest
 
 from tests.tritop.live.fakes import Deliveries
 from tritop.demo.session import NAME, DemoServer
+from tritop.endpoint import Endpoint
 from tritop.live import LiveSession
 from tritop.logs import LogLine
 from tritop.model import Launch, ModelState, Server, ServerState, Snapshot
+from tritop.operation import Operation, Wish
 from tritop.runtimes.supervisor import Policy
 from tritop.server_spec import HOST
 
@@ -24,12 +27,24 @@ MODELS = ["matrix", "matrix", "pair", "pipeline", "tiny"]
 """The models of the demo that load, one of them in two versions."""
 
 
+class SteeredServer(DemoServer):
+    """The demo's server, which can be asked from the test's thread."""
+
+    async def start(self, submit: Callable[[Operation], None]) -> Endpoint:
+        self._loop = asyncio.get_running_loop()
+        return await super().start(submit)
+
+    def steer(self, wish: Wish) -> None:
+        self._loop.call_soon_threadsafe(self.ask, wish)
+
+
 class Demo:
     """A session with the demo in it."""
 
     def __init__(self) -> None:
         # A busy machine must come to take the port before the server is started again.
-        self.session = LiveSession(hosted=[DemoServer(policy=Policy(back_off_s=(4.0,)))], interval_s=0.2)
+        self.server = SteeredServer(policy=Policy(back_off_s=(4.0,)))
+        self.session = LiveSession(hosted=[self.server], interval_s=0.2)
         self.deliveries = Deliveries()
         self.session.start(self.deliveries)
 
@@ -91,3 +106,27 @@ def test_a_killed_demo_comes_back_even_elsewhere_and_its_traffic_goes_on(demo: D
     assert (traffic.model, traffic.concurrency, traffic.fault) == ("matrix", 32, "")
     starts = {line.run for line in lines if "Started GRPCInferenceService" in line.text}
     assert starts == {1, 2}, "the log of the run that was killed is kept"
+
+
+def test_a_stopped_demo_lives_on_and_is_started_and_restarted(demo: Demo) -> None:
+    first = launch_of(demo.until(is_whole)).pid
+    demo.server.steer(Wish.STOP)
+    stopped = demo.until(lambda snapshot: server_of(snapshot).state is ServerState.STOPPED)
+    launch = launch_of(stopped)
+    assert (launch.state, launch.explanation, launch.exit_code, launch.pid) == ("STOPPED", "It was stopped.", 0, None)
+    later = demo.until(lambda snapshot: snapshot.seq > stopped.seq + 5)
+    assert server_of(later).state is ServerState.STOPPED
+    demo.server.steer(Wish.START)
+    second = launch_of(demo.until(is_whole)).pid
+    demo.server.steer(Wish.RESTART)
+    seen: set[ServerState] = set()
+
+    def is_another(snapshot: Snapshot) -> bool:
+        seen.add(server_of(snapshot).state)
+        return is_whole(snapshot) and launch_of(snapshot).pid != second
+
+    launch = launch_of(demo.until(is_another))
+    assert len({first, second, launch.pid}) == 3
+    assert launch.restarts == 0
+    assert ServerState.STOPPING in seen
+    assert ServerState.CRASHED not in seen, "a restart that was asked for is no crash"
