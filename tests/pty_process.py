@@ -24,7 +24,7 @@ class PtyProcess:
         command: what runs on it.
         width: cells across.
         height: lines.
-        environ: its environment but for TERM and COLORTERM, this one's by default.
+        environ: its environment but for TERM, COLORTERM and PYTHONUNBUFFERED, this one's by default.
         folder: where it runs.
     """
 
@@ -47,6 +47,7 @@ class PtyProcess:
             "TERM": "xterm-256color",
             "COLORTERM": "truecolor",
         }
+        environment.pop("PYTHONUNBUFFERED", None)  # what is left in a buffer at the end is part of the end
         self.process = subprocess.Popen(
             command,
             cwd=folder,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
 import threading
@@ -304,7 +305,18 @@ def run(session: Session, settings: Settings) -> int:
         app.run(mouse=settings.mouse)
     finally:
         _stop(session)
+        _let_go_of_a_gone_terminal()
     return app.return_code or 0
+
+
+def _let_go_of_a_gone_terminal() -> None:
+    """Drop what can no longer be written: Python would try once more at its end and exit with 120 for it."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _stop(session: Session) -> None:

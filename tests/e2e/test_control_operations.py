@@ -60,8 +60,8 @@ def test_unloading_waits_for_requests_in_flight(stage: Stage) -> None:
                 if series.name == "nv_inference_pending_request_count" and dict(series.labels)["model"] == "echo"
             )
 
-        requests = [asyncio.create_task(stage.infer("echo")) for _ in range(2)]
-        # One of them waits, so the other one is being executed.
+        # Enough of them that a slow scrape still finds one waiting while another one is executed.
+        requests = [asyncio.create_task(stage.infer("echo")) for _ in range(4)]
         await until(one_waits)
         await metrics.aclose()
         told: list[str] = []

@@ -72,6 +72,7 @@ def test_a_signal_ends_it(screen: TerminalProcess, number: signal.Signals) -> No
     assert screen.flags() == screen.flags_before
 
 
+@pytest.mark.parametrize("mode", ["", "slow"])
 def test_a_terminal_that_goes_away_ends_it(screen: TerminalProcess) -> None:
     screen.hang_up()
     screen.process.send_signal(signal.SIGHUP)
