@@ -52,6 +52,13 @@ class Changer(Protocol):
         ...
 
 
+def _cut_short(entry: Entry, *, sent: bool, duration_s: float) -> Entry:
+    """An entry whose tritop ends: what was sent goes on without it, and is looked for by the next one."""
+    if sent:
+        return replace(entry, outcome="tritop ended before it was known what became of it", duration_s=duration_s)
+    return replace(entry, outcome="tritop ended before it was sent", succeeded=False, duration_s=duration_s)
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a server says of a model, as far as undo and trials need it."""
@@ -153,16 +160,19 @@ class RecordedControl:
             await self.write(replace(written, outcome=str(error), succeeded=False, duration_s=time.monotonic() - began))
             raise
         except asyncio.CancelledError:
-            text = "tritop ended before it was known what became of it"
-            self._write_now(replace(written, outcome=text, duration_s=time.monotonic() - began))
+            self._write_now(_cut_short(written, sent=written is not entry, duration_s=time.monotonic() - began))
             raise
-        if not outcome.changed:
-            if written is not entry:
-                await self.write(replace(entry, outcome=outcome.text, succeeded=True))
-            return outcome
+        if outcome.changed:
+            return await self._written_down(entry, outcome)
+        if written is not entry:
+            await self.write(replace(entry, outcome=outcome.text, succeeded=True))
+        return outcome
+
+    async def _written_down(self, entry: Entry, outcome: Outcome) -> Outcome:
+        """Write a change down that was carried out; the outcome says where that cannot be done."""
         failure = await self.write(
             replace(
-                written,
+                entry,
                 text=entry.text or outcome.text,
                 diff=outcome.preview.diff,
                 pbtxt_before=outcome.preview.pbtxt_before,

@@ -207,6 +207,27 @@ def test_a_change_whose_task_is_cancelled_is_in_the_ledger(tmp_path: Path) -> No
     assert entry.succeeded is None
 
 
+def test_a_change_that_is_cancelled_before_it_was_sent_has_failed(tmp_path: Path) -> None:
+    class Slow(FakeChanger):
+        async def perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend) -> Outcome:
+            looking.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+    ledger = Ledger(tmp_path)
+    looking = asyncio.Event()
+
+    async def run() -> None:
+        task = asyncio.create_task(RecordedControl(ENDPOINT, Slow(), ledger).perform(DELAY, silent))
+        await looking.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+    (entry,) = ledger.entries()
+    assert (entry.succeeded, entry.outcome) == (False, "tritop ended before it was sent")
+
+
 def test_nothing_is_saved_read_only(tmp_path: Path) -> None:
     control = RecordedControl(Endpoint("box", "127.0.0.1", read_only=True), FakeChanger(), Ledger(tmp_path))
     with pytest.raises(OperationFailed, match="read-only"):
