@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,7 @@ from tritop.endpoint import Endpoint
 from tritop.errors import RuntimeFailure
 
 if TYPE_CHECKING:
-    from tritop.runtimes.docker import Engine
     from tritop.runtimes.docker_list import TritonContainer
-    from tritop.runtimes.docker_server import DockerServer
 
 _ENGINE_TIMEOUT_S = 2.0
 _SOCKET = "/var/run/docker.sock"
@@ -25,6 +23,8 @@ class ContainersHere:
 
     endpoints: tuple[Endpoint, ...] = ()
     """Running Tritons whose ports are published, ours and others."""
+    count: int = 0
+    """All of them, running or not."""
     tried: str = ""
     """A sentence for when nothing was found."""
 
@@ -50,7 +50,9 @@ def containers_here(environ: Mapping[str, str] = os.environ) -> ContainersHere:
     except RuntimeFailure as failure:
         return ContainersHere(tried=f"Docker: {failure.sentence.rstrip('.')}")
     endpoints = tuple(one.endpoint for one in found if one.endpoint is not None)
-    return ContainersHere(endpoints, f"Docker: {len(found)} Triton containers, none of them with its ports published")
+    return ContainersHere(
+        endpoints, len(found), f"Docker: {len(found)} Triton containers, none of them with its ports published"
+    )
 
 
 def engine_is_likely(environ: Mapping[str, str]) -> bool:
@@ -60,48 +62,14 @@ def engine_is_likely(environ: Mapping[str, str]) -> bool:
     return bool(named) or os.path.exists(_SOCKET) or (bool(environ.get("XDG_RUNTIME_DIR")) and os.path.exists(rootless))
 
 
-def adopted_here(environ: Mapping[str, str] = os.environ) -> tuple[DockerServer, ...]:
-    """The servers that this operator wants to run and that no other tritop supervises, to be supervised again."""
+def engine_here(environ: Mapping[str, str] = os.environ) -> str:
+    """Address of the engine of this host for a session to read, "" where none is likely or it cannot be used."""
     if not engine_is_likely(environ):
-        return ()
-    import asyncio
-
-    from tritop.runtimes.docker import Engine
-
-    async def look() -> tuple[DockerServer, ...]:
-        engine = Engine(timeout_s=_ENGINE_TIMEOUT_S)
-        try:
-            return await _adoptable(engine)
-        finally:
-            engine.close()
+        return ""
+    from tritop.runtimes.docker_client import engine_address
 
     try:
-        return asyncio.run(look())
+        return engine_address(environ)
     except RuntimeFailure:
-        # The search for endpoints tells of it.
-        return ()
-
-
-async def _adoptable(engine: Engine) -> tuple[DockerServer, ...]:
-    from tritop.cli.containers import desk_of, ours
-    from tritop.runtimes.desired import held
-    from tritop.runtimes.docker import Engine
-    from tritop.runtimes.docker_server import DockerServer
-    from tritop.runtimes.supervisor import Desired
-
-    desk = await desk_of(engine)
-    servers = []
-    for container in await ours(engine):
-        wanted = desk.load(container.profile)
-        if wanted is None or not (container.running or wanted.desired is Desired.RUN):
-            continue
-        with held(desk.lock(container.profile)) as free:
-            if free:
-                servers.append(DockerServer(wanted.spec, Engine(engine.address), wish=None, desk=desk))
-    return tuple(servers)
-
-
-def without(endpoints: Collection[Endpoint], servers: Collection[DockerServer]) -> tuple[Endpoint, ...]:
-    """The endpoints of other servers than these."""
-    theirs = {server.spec.container_name for server in servers}
-    return tuple(endpoint for endpoint in endpoints if endpoint.name not in theirs)
+        # The search for servers tells of it.
+        return ""

@@ -19,6 +19,7 @@ from tritop.runtimes.docker import Engine, this_owner
 from tritop.runtimes.docker_server import DockerServer
 from tritop.runtimes.docker_spec import environment_of
 from tritop.runtimes.gpu_choice import gpus_by_uuid
+from tritop.runtimes.launch_preview import driver_is_here, gives_gpus
 from tritop.runtimes.ports import free_ports
 from tritop.runtimes.profile import fields_of_profile
 from tritop.runtimes.repository_folder import repository_path
@@ -36,8 +37,6 @@ from tritop.server_spec import (
 )
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
-_NVIDIA_DEVICE = Path("/dev/nvidiactl")
-"""There where the NVIDIA driver of this host is loaded."""
 _NVML_ANSWER_S = 5.0
 """Without persistence the driver is loaded by the first question, which takes seconds."""
 
@@ -101,7 +100,7 @@ def dry_run_line(namespace: argparse.Namespace, configuration: Configuration) ->
         UsageError: the command line cannot be used.
     """
     fields = fields_of(namespace, configuration)
-    spec = asyncio.run(_with_uuids(_spec({"gpus": ("all",) if _driver_is_here() else (), **fields})))
+    spec = asyncio.run(_with_uuids(_spec({"gpus": ("all",) if driver_is_here() else (), **fields})))
     ports = free_ports() if spec.base_port is None else ports_from_base(spec.base_port)
     return docker_run_line(spec, ports, this_owner())
 
@@ -157,18 +156,8 @@ def _kept(desk: Desk, fields: Mapping[str, Any]) -> ServerSpec | None:
 
 
 async def gpus_of(engine: Engine) -> tuple[str, ...]:
-    """All GPUs where the engine can give a container any, as far as it says so itself.
-
-    The list of runtimes is sufficient and not necessary, so the driver's device on this host counts too.
-    """
-    info = await engine.info()
-    devices = info.get("DiscoveredDevices") or ()
-    able = "nvidia" in (info.get("Runtimes") or {}) or any("nvidia" in str(one.get("ID", "")) for one in devices)
-    return ("all",) if able or _driver_is_here() else ()
-
-
-def _driver_is_here() -> bool:
-    return _NVIDIA_DEVICE.exists()
+    """All GPUs where the engine can give a container any."""
+    return ("all",) if gives_gpus(await engine.info()) else ()
 
 
 async def _runs_differently(engine: Engine, spec: ServerSpec) -> bool:

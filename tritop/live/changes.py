@@ -30,6 +30,7 @@ from tritop.trial import TrialStatus
 if TYPE_CHECKING:
     from tritop.control.control import Control
     from tritop.control.drift import DriftWatch
+    from tritop.control.entry import Entry
     from tritop.control.ledger import Ledger, Tail
     from tritop.control.recorded import BeforeSend, RecordedControl
     from tritop.control.trials import Trials
@@ -102,6 +103,7 @@ class ChangeDesk:
         self._drift_watch: DriftWatch | None = None
         self._drifts: tuple[Drift, ...] = ()
         self._news: list[Event] = []
+        self._recorded: set[str] = set()
         self._noticed_until = 0.0
         self._searched: set[str] = set()
         self._look: asyncio.Task[None] | None = None
@@ -163,6 +165,18 @@ class ChangeDesk:
 
             self._ledger = Ledger()
         return self._ledger
+
+    async def record(self, entry: Entry) -> str:
+        """Write down what this session did to a server itself; returns why not, "" where it is written."""
+        from tritop.control.ledger import NotRecorded
+
+        self._recorded.add(entry.id)
+        try:
+            # What happened must be written down also where its task is being cancelled.
+            await asyncio.shield(asyncio.to_thread(self._ledger_here().append, entry))
+        except NotRecorded as failure:
+            return str(failure)
+        return ""
 
     # -- what is told ---------------------------------------------------------------------
 
@@ -241,9 +255,10 @@ class ChangeDesk:
         if first:
             return []
         # What is under way is among the operations; it is news once it has ended.
-        ended = (entry for entry in entries if entry.who and entry.endpoint in named and not is_open(entry))
+        ours = (entry for entry in entries if entry.endpoint in named or entry.id in self._recorded)
+        ended = (entry for entry in ours if entry.who and not is_open(entry))
         # Everybody may call a server as they like; here it has the name that it has on this screen.
-        return [replace(entry, server=named[entry.endpoint]).event() for entry in ended]
+        return [replace(entry, server=named.get(entry.endpoint, entry.server)).event() for entry in ended]
 
     def _compare(self, servers: Sequence[Server]) -> tuple[Drift, ...]:
         if self._drift_watch is None:

@@ -14,6 +14,7 @@ from tritop.runtimes.log_find import find_logs, is_loopback
 from tritop.runtimes.log_follow import FileLog, PathLog
 
 Deliver = Callable[[Sequence[LogLine]], None]
+MakeSource = Callable[[], LogSource]
 
 
 class LogDesk:
@@ -36,6 +37,20 @@ class LogDesk:
         self._closed = False
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         self._sources: dict[str, LogSource] = {each.name: _source_of(each) for each in hosted}
+        self._offered: dict[str, MakeSource] = {}
+
+    def offer(self, server: str, make: MakeSource) -> None:
+        """Say where the log of a server is that came later; it is read once somebody asks for it."""
+        with self._lock:
+            self._offered.setdefault(server, make)
+
+    def withdraw(self, server: str) -> None:
+        """Forget the log of a server that is gone, or that is now somewhere else."""
+        with self._lock:
+            self._offered.pop(server, None)
+            source = self._sources.pop(server, None)
+        if source is not None:
+            source.close()
 
     def follow(self, server: str, deliver: Deliver) -> Callable[[], None]:
         """See `tritop.session.Session.follow_log`."""
@@ -51,6 +66,8 @@ class LogDesk:
         with self._lock:
             if self._closed:
                 return None, "the session has ended"
+            if server not in self._sources and server in self._offered:
+                self._sources[server] = self._offered[server]()
             if server not in self._sources:
                 path, reason = self._path_of(server)
                 if path is None:

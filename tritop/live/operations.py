@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from tritop.change import Preview
 from tritop.errors import TritopError
-from tritop.operation import Operation, OperationState, OperationStatus
+from tritop.operation import LaunchPreview, Operation, OperationState, OperationStatus
 
 KEPT_STATUSES = 50
 
@@ -23,7 +24,7 @@ class Done:
 
     text: str
     """A sentence."""
-    result: Preview | None = None
+    result: Preview | LaunchPreview | None = None
     """What was found out or changed, field by field."""
 
 
@@ -39,7 +40,7 @@ class Operations:
 
     Args:
         perform: carries one operation out.
-        lane: names what an operation must not share with another one at the same time.
+        lane: names what an operation must not share with another one at the same time; `None` waits for nothing.
         clock: wall time [s].
         changed: called whenever a status changed.
     """
@@ -48,7 +49,7 @@ class Operations:
         self,
         perform: Perform,
         *,
-        lane: Callable[[Operation], str],
+        lane: Callable[[Operation], str | None],
         clock: Callable[[], float],
         changed: Callable[[], None],
     ) -> None:
@@ -74,7 +75,9 @@ class Operations:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, number: int, operation: Operation) -> None:
-        async with self._locks.setdefault(self._lane(operation), asyncio.Lock()):
+        lane = self._lane(operation)
+        lock = contextlib.nullcontext() if lane is None else self._locks.setdefault(lane, asyncio.Lock())
+        async with lock:
             self._update(number, OperationState.RUNNING)
             try:
                 done = await self._perform(operation, lambda text: self._update(number, OperationState.RUNNING, text))
@@ -86,7 +89,9 @@ class Operations:
             else:
                 self._update(number, OperationState.DONE, done.text, done.result)
 
-    def _update(self, number: int, state: OperationState, text: str = "", result: Preview | None = None) -> None:
+    def _update(
+        self, number: int, state: OperationState, text: str = "", result: Preview | LaunchPreview | None = None
+    ) -> None:
         ended = state in (OperationState.DONE, OperationState.FAILED)
         for position, status in enumerate(self._statuses):
             if status.number == number:

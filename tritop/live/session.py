@@ -14,10 +14,13 @@ from tritop.derive.round import Round
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed
 from tritop.live.changes import ChangeDesk
+from tritop.live.containers import ContainerDesk
+from tritop.live.fleet import Fleet
 from tritop.live.gpus import GpuDesk, MakeGpuCollector, is_on_this_host
 from tritop.live.hosted import Hosted
 from tritop.live.logs import LogDesk
 from tritop.live.operations import Done, Operations, Progress
+from tritop.live.servers import ServerDesk
 from tritop.live.sources import collectors_of
 from tritop.live.traffic import TrafficDesk
 from tritop.live.watched import MakeCollectors, Watched
@@ -35,6 +38,7 @@ from tritop.operation import (
     ReadPcie,
     RecordedOperation,
     SaveConfig,
+    ServerOperation,
     SetInterval,
     SetTraffic,
     TakeBackTrial,
@@ -65,6 +69,9 @@ class LiveSession:
             left open are looked for, files are compared with what runs.
         make_collectors: the sources of one server.
         make_gpu_collector: the GPUs of this host, read while a server on it is watched; `None` leaves them out.
+        engine: address of the Docker engine of this host whose containers are shown, "" for none.
+        discover: every Triton of that engine is a server, for as long as its container is there.
+        read_only: no server is launched, started, stopped or supervised, and none that is discovered changed.
         clock: wall time [s].
         monotonic: monotonic time [s].
     """
@@ -79,6 +86,9 @@ class LiveSession:
         attended: bool = False,
         make_collectors: MakeCollectors = collectors_of,
         make_gpu_collector: MakeGpuCollector | None = None,
+        engine: str = "",
+        discover: bool = False,
+        read_only: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -89,6 +99,9 @@ class LiveSession:
         self._attended = attended
         self._make_collectors = make_collectors
         self._make_gpu_collector = make_gpu_collector
+        self._engine = engine
+        self._discover = discover
+        self._read_only = read_only
         self._clock = clock
         self._monotonic = monotonic
         self._deliver: Callable[[Snapshot], None] = lambda snapshot: None
@@ -105,7 +118,7 @@ class LiveSession:
     def start(self, deliver: Callable[[Snapshot], None]) -> None:
         """Begin to read; `deliver` is called on the session's thread."""
         self._deliver = deliver
-        self._logs = LogDesk(self._endpoints, self._hosted, self._clock)
+        self._logs = self._logs or LogDesk(self._endpoints, self._hosted, self._clock)
         self._thread = threading.Thread(target=self._run_thread, name="tritop-session", daemon=True)
         self._thread.start()
         self._ready.wait()
@@ -141,14 +154,28 @@ class LiveSession:
             self._ready.set()
 
     async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._read_all_now = False
         self._republish = False
+        self._make_desks(self._logs or LogDesk(self._endpoints, self._hosted, self._clock))
+        for endpoint in self._endpoints:
+            self._fleet.add(endpoint.name, endpoint)
+        for hosted in self._hosted:
+            self._fleet.add(hosted.name, hosted=hosted)
+        self._ready.set()
+        try:
+            await self._rounds()
+        finally:
+            await self._close()
+
+    def _make_desks(self, logs: LogDesk) -> None:
+        self._fleet = Fleet(self._watch, self.submit)
         self._traffic = TrafficDesk()
         self._changes = ChangeDesk(
-            self._endpoint_of,
-            lambda server: self._watched_named(server).log_lines(),
+            self._fleet.endpoint_of,
+            lambda server: self._fleet.named(server).log_lines(),
             after_change=lambda change: self._traffic.model_changed(change.server, change.model),
             changed=self._republish_soon,
             attended=self._attended,
@@ -156,31 +183,46 @@ class LiveSession:
             monotonic=self._monotonic,
         )
         self._gpus = GpuDesk(self._make_gpu_collector, clock=self._clock, monotonic=self._monotonic)
-        if self._hosted or any(map(is_on_this_host, self._endpoints)):
-            self._gpus.open()
+        self._containers = ContainerDesk(
+            self._engine,
+            self._fleet,
+            logs,
+            discover=self._discover,
+            read_only=self._read_only,
+            leave=self._leave,
+            changed=self._republish_soon,
+            clock=self._clock,
+            monotonic=self._monotonic,
+        )
+        self._servers = ServerDesk(
+            self._fleet,
+            self._containers,
+            leave=self._leave,
+            submit=self.submit,
+            record=self._changes.record,
+            read_only=self._read_only,
+            clock=self._clock,
+        )
         self._operations = Operations(self._perform, lane=_lane, clock=self._clock, changed=self._wake.set)
-        self._watched = [self._watch(endpoint.name, endpoint, None) for endpoint in self._endpoints]
-        self._watched += [self._watch(hosted.name, None, hosted) for hosted in self._hosted]
-        self._loop = asyncio.get_running_loop()
-        self._ready.set()
-        starting = [asyncio.create_task(watched.start(self.submit)) for watched in self._watched if watched.hosted]
-        try:
-            await self._rounds()
-        finally:
-            for task in starting:
-                task.cancel()
-            await asyncio.gather(*starting, return_exceptions=True)
-            await self._close()
 
     def _watch(self, name: str, endpoint: Endpoint | None, hosted: Hosted | None) -> Watched:
+        if hosted is not None or (endpoint is not None and is_on_this_host(endpoint)):
+            self._gpus.open()
         return Watched(
             name,
             endpoint=endpoint,
             hosted=hosted,
             make_collectors=self._make_collectors,
+            read_only=self._read_only,
             clock=self._clock,
             monotonic=self._monotonic,
         )
+
+    async def _leave(self, server: str) -> tuple[SetTraffic, ...]:
+        """Close what is open to a server beside its sources; returns the traffic that ran."""
+        traffic = await self._traffic.leave(server)
+        await self._changes.forget(server)
+        return traffic
 
     async def _rounds(self) -> None:
         """One round per interval, on a grid, so that a slow round does not shift those after it."""
@@ -219,9 +261,10 @@ class LiveSession:
         """Read what is due, or every source if `now` or the operator says so, and publish."""
         now, self._read_all_now = now or self._read_all_now, False
         await self._follow()
-        reads = [feed.pulse(self._interval_s, now=now) for watched in self._watched for feed in watched.feeds]
-        if self._state is not None:  # starting NVML takes longer than the first picture may
-            reads.append(self._gpus.pulse(self._interval_s, now=now))
+        reads = [feed.pulse(self._interval_s, now=now) for watched in self._fleet for feed in watched.feeds]
+        if self._state is not None:  # starting NVML and importing the SDK take longer than the first picture may
+            await self._containers.open()
+            reads += [desk.pulse(self._interval_s, now=now) for desk in (self._gpus, self._containers)]
         under_way = [read for read in reads if read is not None]
         if under_way:
             # Only waiting for the reads is cancelled after its time: they go on into the next round.
@@ -233,7 +276,8 @@ class LiveSession:
 
     async def _follow(self) -> None:
         """Go after hosted servers that came up at another address than before."""
-        for watched in self._watched:
+        await self._containers.follow()
+        for watched in self._fleet:
             if await watched.follow() and watched.endpoint is not None:
                 self._traffic.move(watched.endpoint)
                 await self._changes.forget(watched.name)
@@ -248,13 +292,14 @@ class LiveSession:
                 at=at,
                 mono=mono,
                 interval_s=self._interval_s,
-                servers=tuple(watched.as_round(self._interval_s, at, mono) for watched in self._watched),
+                servers=tuple(watched.as_round(self._interval_s, at, mono) for watched in self._fleet),
                 traffic=self._traffic.reports(),
                 operations=self._operations.statuses(),
                 events=self._changes.take_news(),
                 trials=self._changes.trials(),
                 drifts=self._changes.drifts(),
                 gpus=self._gpus.as_round(self._interval_s),
+                engine=self._containers.as_round(self._interval_s),
             ),
         )
         self._seq = self._state.snapshot.seq
@@ -274,9 +319,8 @@ class LiveSession:
     async def _close(self) -> None:
         """Our connections first: an open one can hold up a server's shutdown for 30 s (facts, Triton 4.3)."""
         await self._operations.close()
-        await asyncio.gather(self._traffic.close(), self._changes.close(), self._gpus.close())
-        await asyncio.gather(*(watched.close_feeds() for watched in self._watched))
-        await asyncio.gather(*(watched.hosted.stop() for watched in self._watched if watched.hosted))
+        await asyncio.gather(self._traffic.close(), self._changes.close(), self._gpus.close(), self._containers.close())
+        await self._fleet.close()
 
     def _end(self) -> None:
         self._stopping.set()
@@ -300,27 +344,22 @@ class LiveSession:
     async def _perform(self, operation: Operation, progress: Progress) -> Done:
         if isinstance(operation, SetTraffic):
             progress("starting")
-            return Done(await self._traffic.apply(operation, self._endpoint_of(operation.server)))
+            return Done(await self._traffic.apply(operation, self._fleet.endpoint_of(operation.server)))
+        if isinstance(operation, ServerOperation):
+            return await self._servers.perform(operation, progress)
         if isinstance(operation, ModelOperation | RecordedOperation):
             outcome = await self._changes.perform(operation, progress)
             return Done(outcome.text, outcome.preview)
         raise OperationFailed(f"a live session cannot do {type(operation).__name__}.")
 
-    def _watched_named(self, server: str) -> Watched:
-        for watched in self._watched:
-            if watched.name == server:
-                return watched
-        raise OperationFailed(f"there is no server named {server}.")
 
-    def _endpoint_of(self, server: str) -> Endpoint:
-        endpoint = self._watched_named(server).endpoint
-        if endpoint is None:
-            raise OperationFailed(f"{server} has not been started yet.")
-        return endpoint
+def _lane(operation: Operation) -> str | None:
+    """Changes of one model wait for each other; previews do not wait for anything.
 
-
-def _lane(operation: Operation) -> str:
-    """Changes of one model wait for each other; previews do not wait for anything."""
+    Nor do operations on servers, so that a start can be taken back; `ServerDesk` sees to their order.
+    """
+    if isinstance(operation, ServerOperation):
+        return None
     if isinstance(operation, SetTraffic):
         return f"traffic {operation.server} {operation.model}"
     if isinstance(operation, PreviewEdit | PreviewChange):

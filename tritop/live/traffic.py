@@ -74,6 +74,17 @@ class TrafficDesk:
             if server == endpoint.name:
                 process.move(endpoint)
 
+    async def leave(self, server: str) -> tuple[SetTraffic, ...]:
+        """Stop all traffic to a server, which is about to be stopped or gone; returns what would start it again."""
+        left = []
+        for key in [key for key in self._processes if key[0] == server]:
+            self._wanted.pop(key, None)
+            process = self._processes.pop(key)
+            report = process.report()
+            left.append(SetTraffic(*key, report.concurrency, report.rate_per_s, report.poisson))
+            await process.stop()
+        return tuple(left)
+
     async def model_changed(self, server: str, model: str) -> None:
         """Begin new windows for a model that was changed, at once and when it has settled.
 

@@ -14,6 +14,9 @@ from tritop.model import RUNTIME_SOURCE, Fault, Launch
 from tritop.operation import Operation
 from tritop.reading import Collector, LaunchReading
 
+_UP = frozenset({"STARTING", "LOADING", "READY", "NOT_READY"})
+"""States of a Launch in which its process runs."""
+
 MakeCollectors = Callable[[Endpoint], Sequence[Collector]]
 """Makes the collectors of one server."""
 
@@ -25,6 +28,7 @@ class Watched:
         name: unique within the session.
         endpoint: its addresses, `None` for a hosted server that has not been started.
         hosted: its runtime, where the session runs it.
+        read_only: nothing may be changed on it, whatever its endpoint says.
     """
 
     def __init__(
@@ -36,7 +40,9 @@ class Watched:
         make_collectors: MakeCollectors,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        read_only: bool = False,
     ) -> None:
+        self._read_only = read_only
         self.name = name
         self.endpoint = endpoint
         self.hosted = hosted
@@ -45,6 +51,11 @@ class Watched:
         self._monotonic = monotonic
         self._launch_fault: Fault | None = None
         self._begun = False
+        self.container_id = ""
+        """Its container, where the session found it by that."""
+        self.paused = False
+        """Our connections are closed, because it is being stopped; they stay so until it runs anew."""
+        self._went_down = False
         self.feeds: list[Feed] = []
         if endpoint is not None:
             self._open_feeds(endpoint)
@@ -64,13 +75,39 @@ class Watched:
             endpoint = self.hosted.endpoint
         except TritopError:
             return False  # it has no address: what is known of it stays
-        if endpoint == self.endpoint:
+        if self.paused and not self._runs_anew(self.hosted.launch().state):
             return False
+        if endpoint == self.endpoint and not self.paused:
+            return False
+        self.paused = False
         former = self.feeds
         self._launch_fault = None
         self._open_feeds(endpoint)
         await asyncio.gather(*(feed.close() for feed in former))
         return True
+
+    def _runs_anew(self, state: str) -> bool:
+        """Whether a paused server has been down and is up again."""
+        self._went_down = self._went_down or state not in _UP
+        return self._went_down and state in _UP
+
+    async def pause(self) -> None:
+        """Close every connection of ours, because the server is about to be stopped."""
+        self.paused, self._went_down = True, False
+        await self.close_feeds()
+
+    def resume(self) -> None:
+        """Open the connections again, because the server was not stopped after all."""
+        if self.paused and self.endpoint is not None:
+            self._open_feeds(self.endpoint)
+        self.paused = False
+
+    async def move(self, endpoint: Endpoint | None) -> None:
+        """Read a server that somebody else runs where it is now; `None` where it is nowhere."""
+        if endpoint is None or endpoint != self.endpoint:
+            await self.close_feeds()
+        if endpoint is not None and not self.feeds:
+            self._open_feeds(endpoint)
 
     async def start(self, submit: Callable[[Operation], None]) -> None:
         """Start the hosted server, if it is one; a failure to do so becomes a fault on the screen."""
@@ -104,8 +141,9 @@ class Watched:
             name=self.name,
             endpoint=endpoint.grpc_address if endpoint else "",
             metrics_endpoint=endpoint.metrics_url if endpoint else "",
-            read_only=endpoint.read_only if endpoint else False,
+            read_only=self._read_only or (endpoint.read_only if endpoint else False),
             sources=tuple(sources),
+            container_id=self.container_id,
         )
 
     async def close_feeds(self) -> None:

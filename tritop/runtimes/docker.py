@@ -150,6 +150,13 @@ class Engine:
             await self._call("list containers", lambda client: client.api.containers(all=True, filters=filters))
         )
 
+    async def container_at(self, port: int) -> str:
+        """The container that publishes a port on this host, in words; "" for none."""
+        for container in await self.containers():
+            if any(published.get("PublicPort") == port for published in container.get("Ports") or ()):
+                return f"the container {clean_line(_name_of(container))}"
+        return ""
+
     async def has_image(self, image: str) -> bool:
         """Whether the engine has the image already."""
         try:
@@ -243,11 +250,7 @@ class Engine:
             raise await self._with_port_owner(failure, failure.port) from failure
 
     async def _with_port_owner(self, failure: EngineFailure, port: int) -> EngineFailure:
-        owner = ""
-        for container in await self.containers():
-            if any(published.get("PublicPort") == port for published in container.get("Ports") or ()):
-                owner = f"the container {clean_line(_name_of(container))}"
-        owner = owner or process_at(port)
+        owner = await self.container_at(port) or process_at(port)
         if not owner:
             return failure
         return EngineFailure(failure.kind, f"port {port} is taken by {owner}.", failure.advice, port=port)

@@ -34,11 +34,11 @@ class RunNotes:
 
 
 class DockerEvents:
-    """Reads the events of the containers of one name in a thread.
+    """Reads the events of containers in a thread.
 
     Args:
         address: of the engine.
-        name: of the container.
+        name: of the containers that are meant; "" means all.
         changed: called in the thread, after each event and whenever the stream begins or ends.
     """
 
@@ -93,7 +93,9 @@ class DockerEvents:
     def _follow(self) -> None:
         client = open_client(self._address)
         try:
-            filters = {"type": "container", "event": _ACTIONS, "container": self._name}
+            filters: dict[str, object] = {"type": "container", "event": _ACTIONS}
+            if self._name:
+                filters["container"] = self._name
             # The engine keeps the last 256 events, so what happened between two connections is replayed.
             since = self._seen_ns / 1e9 if self._seen_ns else None
             stream = client.api.events(decode=True, filters=filters, since=since)
@@ -121,7 +123,10 @@ class DockerEvents:
         self._seen.add(key)
         with self._lock:
             before = self._notes.get(container_id, RunNotes())
-            self._notes[container_id] = _after(before, action, actor.get("Attributes") or {})
+            if action == "destroy":
+                self._notes.pop(container_id, None)
+            else:
+                self._notes[container_id] = _after(before, action, actor.get("Attributes") or {})
             self._lock.notify_all()
         self._changed()
 

@@ -125,6 +125,11 @@ class DockerServer:
         return endpoint
 
     @property
+    def engine_address(self) -> str:
+        """Where its engine is."""
+        return self._engine.address
+
+    @property
     def state(self) -> Supervision:
         """The supervisor's state."""
         return self._supervised.state if self._supervised is not None else Supervision()

@@ -81,6 +81,7 @@ def _show(server: DockerServer, namespace: argparse.Namespace, configuration: Co
         first_interval_s=min(FIRST_INTERVAL_S, configuration.interval_s),
         attended=True,
         make_gpu_collector=nvml_collector,
+        engine=server.engine_address,
     )
     code = serving.show(session, namespace, configuration, title=server.name)
     if server.state.running and not namespace.stop_at_exit:

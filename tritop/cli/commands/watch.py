@@ -26,30 +26,35 @@ def _run(namespace: argparse.Namespace) -> int:
     configuration = serving.configuration_of(namespace)
     screen = serving.wants_screen(namespace)
     texts = arguments.target_texts(namespace)
-    from tritop.cli.discovering import adopted_here, without
+    from tritop.cli.discovering import containers_here, engine_here
 
-    adopted = adopted_here() if screen and not texts else ()
+    discover = screen and not texts
     endpoints: tuple[Endpoint, ...] = ()
     try:
-        endpoints = without(serving.find_servers(configuration, texts).endpoints, adopted)
+        endpoints = serving.find_servers(configuration, texts).endpoints
     except Unreachable:
-        # What is wanted to run may be down at this moment: it is shown, and started again.
-        if not adopted:
+        # A container that does not run at this moment is shown, and started again where it is ours.
+        if not (discover and containers_here().count):
             raise
+    if discover:
+        # The session finds the containers by itself, those that come later as well.
+        theirs = {endpoint.grpc_address for endpoint in containers_here().endpoints}
+        endpoints = tuple(endpoint for endpoint in endpoints if endpoint.grpc_address not in theirs)
     from tritop.live import LiveSession
     from tritop.live.gpus import nvml_collector
 
     interval_s = configuration.interval_s
     session = LiveSession(
         endpoints,
-        hosted=adopted,
         interval_s=interval_s,
         first_interval_s=min(FIRST_INTERVAL_S, interval_s) if screen else None,
         attended=screen,
         make_gpu_collector=nvml_collector,
+        engine=engine_here() if screen or not texts else "",
+        discover=discover,
+        read_only=bool(configuration.setting("read_only").value),
     )
-    names = [*(endpoint.name for endpoint in endpoints), *(server.name for server in adopted)]
-    title = names[0] if len(names) == 1 else ""
+    title = endpoints[0].name if len(endpoints) == 1 and not discover else ""
     return serving.show(session, namespace, configuration, title=title, early=True)
 
 
