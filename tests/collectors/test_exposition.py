@@ -207,7 +207,7 @@ def test_any_bodies_in_a_row_are_read_as_prometheus_client_reads_each(
         assert read(reader, body) == expected(body)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_a_changed_body_is_read_as_prometheus_client_reads_it_alone(data: st.DataObject) -> None:
     reader = ExpositionReader()

@@ -298,5 +298,5 @@ class SupervisedWorld(RuleBasedStateMachine):
         self.container = replace(self.container, engine_restarts=not self.container.engine_restarts)
 
 
-SupervisedWorld.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+SupervisedWorld.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
 TestSupervisedWorld = SupervisedWorld.TestCase
