@@ -31,6 +31,7 @@ from tui.desk import Desk
 from tui.driver import terminal_driver, terminal_size
 from tui.keys import Place, action_named, bindings_for
 from tui.model_actions import ModelActions
+from tui.present.servers import shown_first
 from tui.screens.base import SnapshotScreen
 from tui.screens.config_text import ConfigScreen
 from tui.screens.events import EventsScreen
@@ -41,7 +42,9 @@ from tui.screens.logs import LogScreen
 from tui.screens.model import ModelScreen
 from tui.screens.overview import OverviewScreen
 from tui.screens.server import ServerScreen
+from tui.screens.servers import ServersScreen
 from tui.screens.trials import TrialsScreen
+from tui.server_actions import ServerActions
 from tui.themes import THEMES, theme_name
 from tui.widgets.pace import Pace, terminal_backlog
 
@@ -55,6 +58,7 @@ STOPPING_SHOWN_AFTER_S = 0.3
 
 _VIEWS: dict[Place, type[SnapshotScreen]] = {
     Place.OVERVIEW: OverviewScreen,
+    Place.SERVERS: ServersScreen,
     Place.SERVER: ServerScreen,
     Place.MODEL: ModelScreen,
     Place.CONFIG: ConfigScreen,
@@ -104,6 +108,7 @@ class TritopApp(App[object]):
         super().__init__()
         self.desk = Desk(session, settings)
         self.model_actions = ModelActions(self)
+        self.server_actions = ServerActions(self)
         self.pace = Pace(lambda: terminal_backlog(self))
         self._session = session
         self._settings = settings
@@ -112,6 +117,8 @@ class TritopApp(App[object]):
         self._listening = threading.Event()
         self._begun = False
         self._painted_mono: float | None = None
+        self._begun_with: Place | None = None
+        """The view that was shown first."""
         ScrollBar.renderer = PlainScrollBar if settings.ascii else ScrollBarRender
 
     def begin(self) -> None:
@@ -171,8 +178,16 @@ class TritopApp(App[object]):
             self.desk.receive(self._mailbox.popleft())
             arrived = True
         if arrived:
+            self._choose_first_view()
             self._tell_endings()
             self._paint()
+
+    def _choose_first_view(self) -> None:
+        """Begin with the view that has something to say, unless the operator has gone elsewhere by then."""
+        if self._begun_with is None:
+            self._begun_with = shown_first(self.desk.latest)
+            if self._begun_with is not None and isinstance(self.screen, OverviewScreen):
+                self.open_view(self._begun_with)
 
     def _tell_endings(self) -> None:
         """Say what was done, and what failed where there is no room for it above the footer."""
@@ -249,7 +264,7 @@ class TritopApp(App[object]):
             self.open_view(action.opens, on_top=action.on_top)
             return
         method = f"do_{name}"
-        for owner in (self.screen, self, self.model_actions):
+        for owner in (self.screen, self, self.model_actions, self.server_actions):
             if hasattr(owner, method):
                 getattr(owner, method)()
                 return

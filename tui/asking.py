@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from tritop.change import Preview
-from tritop.operation import OperationState, OperationStatus, PreviewChange, PreviewEdit
+from tritop.operation import (
+    LaunchPreview,
+    OperationState,
+    OperationStatus,
+    PreviewChange,
+    PreviewEdit,
+    PreviewLaunch,
+)
 from tui.desk import Desk
 
-__all__ = ["Question"]
+__all__ = ["Asked", "Question"]
+
+Asked = PreviewEdit | PreviewChange | PreviewLaunch
+"""What can be asked without changing anything."""
 
 
 class Question:
@@ -18,11 +28,11 @@ class Question:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._asked: PreviewEdit | PreviewChange | None = None
+        self._asked: Asked | None = None
         self._after = 0
         """Number of the newest operation when it was asked."""
 
-    def ask(self, question: PreviewEdit | PreviewChange) -> None:
+    def ask(self, question: Asked) -> None:
         """Ask; what was asked before is forgotten."""
         self._asked = question
         self._after = max((status.number for status in self._desk.latest.operations), default=0)
@@ -39,10 +49,15 @@ class Question:
 
     @property
     def preview(self) -> Preview | None:
-        """The answer, `None` while there is none."""
-        status = self._status()
-        result = status.result if status is not None else None
+        """The answer about a change of a model, `None` while there is none."""
+        result = self._result()
         return result if isinstance(result, Preview) else None
+
+    @property
+    def launch(self) -> LaunchPreview | None:
+        """The answer about a launch, `None` while there is none."""
+        result = self._result()
+        return result if isinstance(result, LaunchPreview) else None
 
     @property
     def failure(self) -> str:
@@ -51,6 +66,10 @@ class Question:
         if status is not None and status.state is OperationState.FAILED:
             return status.text or "the server did not say what it would do."
         return ""
+
+    def _result(self) -> Preview | LaunchPreview | None:
+        status = self._status()
+        return status.result if status is not None else None
 
     def _status(self) -> OperationStatus | None:
         if self._asked is None:

@@ -12,11 +12,11 @@ from tritop.operation import Operation, OperationState, OperationStatus
 from tritop.session import Session
 from tritop.settings import Settings
 from tritop.trial import TrialState, TrialStatus
-from tui.keys import Situation
 from tui.present.activity import is_quiet
 from tui.present.filtering import Order, RowKey
 from tui.present.look import look_of
 from tui.present.traffic import TrafficKnob, traffic_of
+from tui.situation import Situation
 
 __all__ = ["Desk"]
 
@@ -42,6 +42,9 @@ class Desk:
         self.order = Order()
         self.needle = ""
         """The filter of the table."""
+        self.server_order = Order()
+        self.server_needle = ""
+        """The order and the filter of the table of servers."""
         self.knob = TrafficKnob()
         self.silent_s = 0.0
         """Time since the newest Snapshot came."""
@@ -98,6 +101,14 @@ class Desk:
     def select(self, key: RowKey) -> None:
         """Select a row because the operator wants it."""
         self.selection = self.wanted = key
+
+    def select_server(self, server: Server) -> None:
+        """Select a server, and the model that is selected already if it is one of its models, else its first."""
+        chosen = self.selection
+        if chosen is None or chosen[0] != server.name:
+            model = next(iter(server.models), None)
+            chosen = (server.name, *(model.key if model is not None else ("", "")))
+        self.select(chosen)
 
     def submit(self, operation: Operation) -> None:
         """Ask the Session for something."""

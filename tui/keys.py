@@ -12,33 +12,10 @@ from enum import StrEnum
 
 from textual.binding import Binding, BindingType
 
-from tritop.model import EMPTY_SNAPSHOT, ModelState, ModelVersion, Server, Snapshot, Traffic
-from tui.present.may_change import (
-    change_reason,
-    edit_reason,
-    load_reason,
-    open_trial,
-    save_reason,
-    unload_reason,
-)
-from tui.present.traffic import runs
+from tui import possible
+from tui.situation import Place, Situation
 
 __all__ = ["ACTIONS", "Action", "Group", "Place", "Situation", "action_named", "actions_in", "bindings_for"]
-
-
-class Place(StrEnum):
-    """A screen that can offer an action; its value is the title of the screen."""
-
-    EVERYWHERE = "everywhere"
-    OVERVIEW = "overview"
-    SERVER = "server"
-    MODEL = "model"
-    CONFIG = "config"
-    EVENTS = "events"
-    GPUS = "gpus"
-    LOGS = "log"
-    TRIALS = "trials"
-    HELP = "help"
 
 
 class Group(StrEnum):
@@ -48,99 +25,11 @@ class Group(StrEnum):
     VIEWS = "Views"
     TABLE = "Table"
     LOG = "Log"
+    SERVERS = "Servers"
     CHANGE = "Change"
     TRAFFIC = "Traffic"
     READING = "Reading"
     TRITOP = "tritop"
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What decides which actions are possible right now."""
-
-    snapshot: Snapshot = EMPTY_SNAPSHOT
-    server: Server | None = None
-    model: ModelVersion | None = None
-    traffic: Traffic | None = None
-    """Our traffic to the selected model, stopped or not."""
-    read_only: bool = False
-    filtered: bool = False
-    paused: bool = False
-    failures: bool = False
-    """Whether an operation failed that nobody has dismissed yet."""
-
-
-def _always(situation: Situation) -> str:
-    return ""
-
-
-def _needs_model(situation: Situation) -> str:
-    return "" if situation.model is not None else "no model is selected"
-
-
-def _needs_server(situation: Situation) -> str:
-    return "" if situation.server is not None else "no server is known yet"
-
-
-def _needs_gpus(situation: Situation) -> str:
-    snapshot = situation.snapshot
-    known = snapshot.gpus or snapshot.gpu_source is not None
-    return "" if known else "no server reports a GPU, and none is on this host"
-
-
-def _needs_config(situation: Situation) -> str:
-    if situation.model is None:
-        return "no model is selected"
-    if situation.model.config is None or not situation.model.config.pbtxt:
-        return f"the configuration of {situation.model.name} has not been read"
-    return ""
-
-
-def _may_load(situation: Situation) -> str:
-    if situation.model is None or situation.server is None:
-        return "no model is selected"
-    if situation.read_only or situation.server.read_only:
-        return f"{situation.server.name} is read-only: traffic would load it"
-    if situation.model.state is not ModelState.READY and not runs(situation.traffic):
-        return f"{situation.model.name} is not loaded"
-    return ""
-
-
-def _may_steer(situation: Situation) -> str:
-    reason = _may_load(situation)
-    if not reason and situation.model is not None and not runs(situation.traffic):
-        return f"no traffic to {situation.model.name}: b starts it"
-    return reason
-
-
-def _may_edit(situation: Situation) -> str:
-    return edit_reason(situation.server, situation.model, situation.read_only)
-
-
-def _may_load_model(situation: Situation) -> str:
-    return load_reason(situation.server, situation.model, situation.read_only)
-
-
-def _may_unload(situation: Situation) -> str:
-    return unload_reason(situation.server, situation.model, situation.read_only)
-
-
-def _may_undo(situation: Situation) -> str:
-    return change_reason(situation.server, situation.read_only)
-
-
-def _may_save(situation: Situation) -> str:
-    return save_reason(situation.snapshot, situation.server, situation.model, situation.read_only)
-
-
-def _may_decide(situation: Situation) -> str:
-    if open_trial(situation.snapshot, situation.server, situation.model) is None:
-        return "no trial waits for a decision"
-    return change_reason(situation.server, situation.read_only)
-
-
-def _has_failures(situation: Situation) -> str:
-    return "" if situation.failures else "nothing has failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +50,7 @@ class Action:
     """Rank in the footer, 1 is dropped last; 0 is never in the footer."""
     shown_keys: str = ""
     """How the keys are written where Textual's names are no use to people."""
-    enabled: Callable[[Situation], str] = _always
+    enabled: Callable[[Situation], str] = possible.always
     """"" when possible, otherwise the reason why not, as part of a sentence."""
     by_widget: bool = False
     """The focused widget binds the keys itself; listed for the help only."""
@@ -179,6 +68,8 @@ class Action:
 
 _EVERYWHERE = frozenset({Place.EVERYWHERE})
 _TABLE = frozenset({Place.OVERVIEW})
+_TABLES = frozenset({Place.OVERVIEW, Place.SERVERS})
+_RUNNING = frozenset({Place.SERVERS, Place.SERVER})
 _WITH_MODEL = frozenset({Place.OVERVIEW, Place.MODEL, Place.CONFIG})
 _STEERING = frozenset({Place.OVERVIEW, Place.MODEL})
 _SEARCHED = frozenset(
@@ -186,9 +77,7 @@ _SEARCHED = frozenset(
 )
 _DECIDING = frozenset({Place.OVERVIEW, Place.MODEL, Place.TRIALS})
 _LOG = frozenset({Place.LOGS})
-_BELOW = frozenset(
-    {Place.LOGS, Place.SERVER, Place.MODEL, Place.CONFIG, Place.EVENTS, Place.GPUS, Place.TRIALS, Place.HELP}
-)
+_BELOW = _SEARCHED | {Place.SERVERS}
 
 ACTIONS: tuple[Action, ...] = (
     Action("move", ("up", "down"), "move", "move up and down", Group.MOVE, _EVERYWHERE,
@@ -198,46 +87,51 @@ ACTIONS: tuple[Action, ...] = (
     Action("page", ("pageup", "pagedown"), "page", "one page up and down", Group.MOVE, _EVERYWHERE,
            shown_keys="PgUp PgDn", by_widget=True, palette=False),
     Action("detail", ("d", "enter"), "detail", "everything about the selected model", Group.VIEWS,
-           _TABLE, footer=1, shown_keys="Enter d", enabled=_needs_model,
+           _TABLE, footer=1, shown_keys="Enter d", enabled=possible.needs_model,
            opens=Place.MODEL, on_top=True),
     Action("back", ("escape",), "back", "back to where you came from", Group.VIEWS,
            _BELOW, footer=1, shown_keys="Esc"),
     Action("config_text", ("y",), "config", "the running configuration as text", Group.VIEWS,
-           _WITH_MODEL - {Place.CONFIG}, footer=5, enabled=_needs_config,
+           _WITH_MODEL - {Place.CONFIG}, footer=5, enabled=possible.needs_config,
            opens=Place.CONFIG, on_top=True),
     Action("view_overview", ("1",), "overview", "every model of every server", Group.VIEWS, _EVERYWHERE,
            opens=Place.OVERVIEW),
     Action("view_server", ("2",), "server", "the server: sources, launch, extensions, memory", Group.VIEWS,
-           _EVERYWHERE, footer=7, enabled=_needs_server,
+           _EVERYWHERE, footer=7, enabled=possible.needs_server,
            opens=Place.SERVER),
-    Action("view_model", ("3",), "model", "the selected model", Group.VIEWS, _EVERYWHERE, enabled=_needs_model,
+    Action("view_model", ("3",), "model", "the selected model", Group.VIEWS, _EVERYWHERE, enabled=possible.needs_model,
            opens=Place.MODEL),
     Action("view_config", ("4",), "config", "the configuration of the selected model", Group.VIEWS,
-           _EVERYWHERE, enabled=_needs_config,
+           _EVERYWHERE, enabled=possible.needs_config,
            opens=Place.CONFIG),
     Action("view_events", ("5",), "events", "what happened: loads, reloads, restarts, failures", Group.VIEWS,
            _EVERYWHERE, footer=8,
            opens=Place.EVENTS),
     Action("view_gpus", ("6",), "GPUs", "every GPU: load, memory, heat, errors, and who uses it", Group.VIEWS,
-           _EVERYWHERE, footer=9, enabled=_needs_gpus,
+           _EVERYWHERE, footer=9, enabled=possible.needs_gpus,
            opens=Place.GPUS),
+    Action("view_servers", ("7",), "servers", "every server: where it runs, what it takes, why it is as it is",
+           Group.VIEWS, _EVERYWHERE, footer=8, opens=Place.SERVERS),
+    Action("server_detail", ("d", "enter"), "server", "everything about the selected server", Group.VIEWS,
+           frozenset({Place.SERVERS}), footer=1, shown_keys="Enter d", enabled=possible.needs_server,
+           opens=Place.SERVER, on_top=True),
     Action("logs", ("l",), "log", "the log of the server; once more: its newest lines", Group.VIEWS, _EVERYWHERE,
-           footer=5, enabled=_needs_server,
+           footer=5, enabled=possible.needs_server,
            opens=Place.LOGS, on_top=True),
     Action("earlier_log", ("L",), "previous log", "the log of the server's run before this one", Group.VIEWS,
-           _EVERYWHERE, enabled=_needs_server, palette=False),
+           _EVERYWHERE, enabled=possible.needs_server, palette=False),
     Action("next_model", ("greater_than_sign",), "next", "the next model of the table", Group.VIEWS,
            frozenset({Place.MODEL}), footer=6, shown_keys=">"),
     Action("previous_model", ("less_than_sign",), "previous", "the model before", Group.VIEWS,
            frozenset({Place.MODEL}), footer=6, shown_keys="<"),
     Action("filter", ("slash",), "filter", "only rows that hold a text; ! in front: only rows that do not",
-           Group.TABLE, _TABLE, footer=4, shown_keys="/"),
+           Group.TABLE, _TABLES, footer=4, shown_keys="/"),
     Action("clear_filter", ("escape",), "all rows", "take the filter away", Group.TABLE, _TABLE,
            shown_keys="Esc", enabled=lambda situation: "" if situation.filtered else "there is no filter"),
-    Action("sort", ("s", "f6"), "sort", "choose the column to sort by", Group.TABLE, _TABLE,
+    Action("sort", ("s", "f6"), "sort", "choose the column to sort by", Group.TABLE, _TABLES,
            footer=3, shown_keys="s F6"),
-    Action("reverse_sort", ("S",), "reverse", "turn the order round", Group.TABLE, _TABLE, shown_keys="S"),
-    Action("mark", ("space",), "mark", "mark the row", Group.TABLE, _TABLE, shown_keys="Space"),
+    Action("reverse_sort", ("S",), "reverse", "turn the order round", Group.TABLE, _TABLES, shown_keys="S"),
+    Action("mark", ("space",), "mark", "mark the row", Group.TABLE, _TABLES, shown_keys="Space"),
     Action("search", ("slash",), "search", "find a text on this page; n and N go on", Group.TABLE, _SEARCHED,
            footer=3, shown_keys="/"),
     Action("next_hit", ("n",), "next", "next hit of the search", Group.TABLE, _SEARCHED, palette=False),
@@ -253,33 +147,48 @@ ACTIONS: tuple[Action, ...] = (
     Action("wrap", ("w",), "wrap", "wrap long lines, or move them by the arrow keys", Group.LOG, _LOG, footer=6),
     Action("save_log", ("ctrl+s",), "save", "write what is shown to a file", Group.LOG, _LOG, footer=7,
            shown_keys="^S"),
+    Action("new_server", ("n",), "new", "launch a server in a container: a form, and the docker run line",
+           Group.SERVERS, _TABLES, footer=5, enabled=possible.may_launch),
+    Action("start_server", ("o",), "start", "start the server, or start it now where it waits", Group.SERVERS, _RUNNING,
+           footer=2, enabled=possible.may_start),
+    Action("stop_server", ("x",), "stop", "stop the server; requests under way are finished", Group.SERVERS, _RUNNING,
+           footer=2, enabled=possible.may_stop),
+    Action("restart_server", ("R",), "restart", "stop the server and start it again", Group.SERVERS, _RUNNING,
+           footer=6, enabled=possible.may_restart),
+    Action("remove_server", ("D",), "remove", "remove its container, and its log with it", Group.SERVERS, _RUNNING,
+           footer=7, enabled=possible.may_remove),
+    Action("shell", ("exclamation_mark",), "shell", "a shell in its container; exit comes back", Group.SERVERS,
+           _RUNNING, footer=6, shown_keys="!", enabled=possible.may_enter),
+    Action("copy_command", ("c",), "copy", "copy the docker run line that makes the same container", Group.SERVERS,
+           _RUNNING, footer=7, enabled=possible.has_command),
     Action("edit_batching", ("e",), "edit", "edit batching, queue and instances; nothing is sent without a preview",
-           Group.CHANGE, _WITH_MODEL, footer=2, enabled=_may_edit),
+           Group.CHANGE, _WITH_MODEL, footer=2, enabled=possible.may_edit),
     Action("edit_config", ("E",), "edit config", "edit the whole configuration as text", Group.CHANGE, _WITH_MODEL,
-           enabled=_may_edit),
+           enabled=possible.may_edit),
     Action("unload", ("u",), "unload", "unload the model, or take a version of it out", Group.CHANGE, _STEERING,
-           footer=5, enabled=_may_unload),
+           footer=5, enabled=possible.may_unload),
     Action("load", ("o",), "load", "load the model; what is loaded is reloaded where its files are newer",
-           Group.CHANGE, _STEERING, footer=6, enabled=_may_load_model),
+           Group.CHANGE, _STEERING, footer=6, enabled=possible.may_load),
     Action("versions", ("v",), "versions", "choose the versions that are served", Group.CHANGE, _STEERING,
-           footer=6, enabled=_may_edit),
-    Action("undo", ("z",), "undo", "take the last change back", Group.CHANGE, _DECIDING, footer=7, enabled=_may_undo),
+           footer=6, enabled=possible.may_edit),
+    Action("undo", ("z",), "undo", "take the last change back", Group.CHANGE, _DECIDING, footer=7,
+           enabled=possible.may_undo),
     Action("save_config", ("w",), "save", "write the running configuration into config.pbtxt", Group.CHANGE,
-           _WITH_MODEL, footer=7, enabled=_may_save),
+           _WITH_MODEL, footer=7, enabled=possible.may_save),
     Action("view_trials", ("t",), "trials", "trials: before and after, what would take them back", Group.CHANGE,
            _EVERYWHERE, opens=Place.TRIALS, on_top=True),
     Action("keep_trial", ("K",), "keep", "keep the change that is on trial", Group.CHANGE, _EVERYWHERE, footer=3,
-           enabled=_may_decide),
+           enabled=possible.may_decide),
     Action("take_back_trial", ("Z",), "take back", "take the change that is on trial back now", Group.CHANGE,
-           _EVERYWHERE, footer=3, enabled=_may_decide),
+           _EVERYWHERE, footer=3, enabled=possible.may_decide),
     Action("dismiss", ("backspace",), "dismiss", "take what failed off the screen", Group.CHANGE, _EVERYWHERE,
-           shown_keys="Bksp", enabled=_has_failures),
+           shown_keys="Bksp", enabled=possible.has_failures),
     Action("traffic", ("b",), "traffic", "start or stop our own traffic to the selected model", Group.TRAFFIC,
-           _STEERING, footer=2, enabled=_may_load),
+           _STEERING, footer=2, enabled=possible.may_send),
     Action("traffic_less", ("left_square_bracket",), "less", "half the traffic", Group.TRAFFIC, _STEERING,
-           footer=6, shown_keys="[", enabled=_may_steer),
+           footer=6, shown_keys="[", enabled=possible.may_change_traffic),
     Action("traffic_more", ("right_square_bracket",), "more", "twice the traffic", Group.TRAFFIC, _STEERING,
-           footer=6, shown_keys="]", enabled=_may_steer),
+           footer=6, shown_keys="]", enabled=possible.may_change_traffic),
     Action("pause", ("p",), "pause", "hold the picture; reading goes on", Group.READING, _EVERYWHERE, footer=9),
     Action("slower", ("plus",), "slower", "longer interval between readings", Group.READING, _EVERYWHERE,
            shown_keys="+"),

@@ -10,14 +10,17 @@ from tritop.change import ChangeClass, ConfigEdit, FieldChange, Preview, Problem
 from tritop.model import Snapshot
 from tritop.operation import (
     EditConfig,
+    LaunchPreview,
     ModelChange,
     Operation,
     OperationState,
     OperationStatus,
     PreviewChange,
     PreviewEdit,
+    PreviewLaunch,
     UnloadModel,
 )
+from tritop.server_spec import Ports, docker_run_line
 
 Answer = Callable[[PreviewEdit | PreviewChange], Preview | str]
 """A preview, or the sentence with which finding it out failed."""
@@ -50,19 +53,34 @@ def preview_of(question: PreviewEdit | PreviewChange) -> Preview:
     )
 
 
+def launch_of(question: PreviewLaunch) -> LaunchPreview:
+    """What an engine would say: the image is to be pulled, and nothing is in the way."""
+    command = docker_run_line(question.spec, Ports(18000, 18001, 18002), "ada@gpu-box")
+    return LaunchPreview(command, notes=("the image is pulled first.",))
+
+
 class FakeChangingSession(FakeSession):
     """Delivers one Snapshot again and again, with the statuses of what was submitted.
 
     Args:
         snapshot: what is delivered.
         answer: what a preview says.
+        launch: what a preview of a launch says.
         hold: previews wait until `answer_now`.
     """
 
-    def __init__(self, snapshot: Snapshot | None = None, *, answer: Answer = preview_of, hold: bool = False) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot | None = None,
+        *,
+        answer: Answer = preview_of,
+        launch: Callable[[PreviewLaunch], LaunchPreview] = launch_of,
+        hold: bool = False,
+    ) -> None:
         super().__init__()
         self.snapshot = sample_snapshot(1, batching=False) if snapshot is None else snapshot
         self._answer = answer
+        self._launch = launch
         self._hold = hold
         self._held: list[PreviewEdit | PreviewChange] = []
         self.statuses: list[OperationStatus] = []
@@ -85,6 +103,9 @@ class FakeChangingSession(FakeSession):
             self._held.append(operation)
             if not self._hold:
                 self.answer_now()
+        elif isinstance(operation, PreviewLaunch):
+            self._add(operation, OperationState.DONE, "", self._launch(operation))
+            self.deliver_next()
         else:
             self._add(operation, OperationState.RUNNING, "under way", None)
             self.deliver_next()
@@ -116,6 +137,8 @@ class FakeChangingSession(FakeSession):
         """The previews that were asked for."""
         return [one for one in self.submitted if isinstance(one, PreviewEdit | PreviewChange)]
 
-    def _add(self, operation: Operation, state: OperationState, text: str, result: Preview | None) -> None:
+    def _add(
+        self, operation: Operation, state: OperationState, text: str, result: Preview | LaunchPreview | None
+    ) -> None:
         number = len(self.statuses) + 1
         self.statuses.append(OperationStatus(number, operation, state, self.snapshot.at, None, text, result))

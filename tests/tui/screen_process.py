@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.tui.samples import FakeSession, sample_snapshot
 from tritop.settings import Settings
 from tui.app import run
-from tui.screens.overview import OverviewScreen
+from tui.screens.table import TableScreen
 
 STOP_S = 1.0
 """How long a slow Session takes to stop."""
@@ -36,14 +36,14 @@ class FakeRecordedSession(FakeSession):
             lines.write("stopped\n")
 
 
-def crash(self: OverviewScreen) -> None:
+def crash(self: TableScreen) -> None:
     """Fail as a bug would."""
     raise ValueError("a bug in a screen")
 
 
 def main(record: str, mode: str) -> int:
     if mode == "crash":
-        OverviewScreen.do_mark = crash  # type: ignore[method-assign]  # stands for a bug in that action
+        TableScreen.do_mark = crash  # type: ignore[method-assign]  # stands for a bug in that action
     return run(FakeRecordedSession(Path(record), slow=mode == "slow"), Settings(title="demo"))
 
 

@@ -27,6 +27,8 @@ from tui.screens.logs import LogScreen
 from tui.screens.model import ModelScreen
 from tui.screens.overview import OverviewScreen
 from tui.screens.pages import TextScreen
+from tui.screens.servers import ServersScreen
+from tui.server_actions import ServerActions
 from tui.themes import theme_name
 
 Steps = Callable[[Pilot[object], TritopApp, FakeSession], Awaitable[None]]
@@ -65,7 +67,7 @@ def place_of(app: TritopApp) -> Place | None:
 
 
 def test_every_action_has_a_method_or_a_screen() -> None:
-    owners = (TritopApp, ModelActions, OverviewScreen, ModelScreen, TextScreen, LogScreen)
+    owners = (TritopApp, ModelActions, ServerActions, OverviewScreen, ServersScreen, ModelScreen, TextScreen, LogScreen)
     for action in ACTIONS:
         known = any(hasattr(owner, f"do_{action.name}") for owner in owners)
         assert action.by_widget or action.opens is not None or known, action.name

@@ -108,6 +108,8 @@ class Launch:
     pid: int | None = None
     container_id: str = ""
     """All 64 hexadecimal digits, "" outside of a container."""
+    supervisor_pid: int | None = None
+    """Process of another tritop, where that one acts on this server and this one only watches."""
 
 
 @dataclass(frozen=True, slots=True)

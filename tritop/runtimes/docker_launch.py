@@ -55,6 +55,7 @@ def launch_of(state: Supervision, sight: Sight) -> Launch:
         command=sight.command,
         pid=sight.pid,
         container_id=state.container_id if sight.runtime == "docker" else "",
+        supervisor_pid=sight.supervisor_pid,
     )
 
 

@@ -8,18 +8,22 @@ from tritop.model import Snapshot
 from tritop.operation import (
     EditConfig,
     KeepTrial,
+    LaunchServer,
     LoadModel,
     Operation,
     OperationState,
     OperationStatus,
     PreviewChange,
     PreviewEdit,
+    PreviewLaunch,
     ReadNow,
+    ReadPcie,
     ReloadModel,
     SaveConfig,
     SetInterval,
     SetTraffic,
     SetVersions,
+    SteerServer,
     TakeBackTrial,
     Undo,
     UnloadModel,
@@ -38,18 +42,22 @@ SHOWN_AFTER_S = 1.0
 """What is over sooner needs no line of its own."""
 FAILURE_LINES = 3
 
-ModelQuestion = (PreviewEdit, PreviewChange)
+_QUIET = (PreviewEdit, PreviewChange, PreviewLaunch, SetInterval, ReadNow, ReadPcie)
 
 
 def is_quiet(operation: Operation) -> bool:
     """Whether nobody needs to be told about an operation: its outcome shows where it was asked for."""
-    return isinstance(operation, (*ModelQuestion, SetInterval, ReadNow))
+    return isinstance(operation, _QUIET)
 
 
 def operation_name(operation: Operation, look: Look) -> str:
     """What is done to what, in a few words."""
-    model = look.clean(getattr(operation, "model", ""), 60)
+    subject = look.clean(getattr(operation, "model", ""), 60)
     match operation:
+        case SteerServer(server=server, wish=wish):
+            words, subject = str(wish), look.clean(server, 60)
+        case LaunchServer(spec=spec):
+            words, subject = "launch", look.clean(spec.name, 60)
         case SetTraffic():
             words = "traffic to"
         case Undo():
@@ -64,7 +72,7 @@ def operation_name(operation: Operation, look: Look) -> str:
             words = told(operation)
         case _:
             words = type(operation).__name__
-    return f"{words} {model}".strip()
+    return f"{words} {subject}".strip()
 
 
 def activity_lines(snapshot: Snapshot, dismissed: int, width: int, look: Look) -> list[Line]:

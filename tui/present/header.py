@@ -11,7 +11,7 @@ from tui.present.lines import Piece, one_line
 from tui.present.look import SERVER_TONES, Look
 from tui.widgets.lines import Line
 
-__all__ = ["Heading", "header_lines", "server_at"]
+__all__ = ["Heading", "header_lines", "server_at", "servers_heading"]
 
 SERVER_LINES_MOST = 4
 
@@ -52,6 +52,27 @@ def header_lines(snapshot: Snapshot, heading: Heading, width: int, look: Look) -
     if len(shown) < len(servers):
         lines.append(_rest_line(servers[len(shown) :], look))
     return lines + gpu_lines(snapshot, width, look)
+
+
+def servers_heading(snapshot: Snapshot, heading: Heading, width: int, look: Look) -> Line:
+    """One line for a screen that tells of each server below: how many are in which state."""
+    many = len(snapshot.servers)
+    pieces = [
+        Piece(f"tritop {look.glyphs.cursor}", "dim", 7),
+        Piece(f"{many} server{'s' if many != 1 else ''}", "title", joined=True),
+    ]
+    for state, number in _by_state(snapshot.servers).items():
+        text = f"{look.glyphs.of_server(state)} {number} {str(state).replace('_', ' ')}"
+        pieces.append(Piece(text, SERVER_TONES.get(state, "error"), 2))
+    pieces.append(Piece("read-only" if heading.read_only else "", "warn", 3))
+    return one_line(pieces, _right_end(snapshot, heading, look), width)
+
+
+def _by_state(servers: tuple[Server, ...]) -> dict[ServerState, int]:
+    states: dict[ServerState, int] = {}
+    for server in servers:
+        states[server.state] = states.get(server.state, 0) + 1
+    return states
 
 
 def server_at(snapshot: Snapshot, line: int) -> Server | None:
@@ -119,9 +140,7 @@ def models_text(server: Server) -> str:
 
 
 def _rest_line(servers: tuple[Server, ...], look: Look) -> Line:
-    states: dict[ServerState, int] = {}
-    for server in servers:
-        states[server.state] = states.get(server.state, 0) + 1
+    states = _by_state(servers)
     spans: list[tuple[str, str]] = [(f"         and {len(servers)} more:", "dim")]
     for state, number in states.items():
         spans.append((f"  {look.glyphs.of_server(state)} {number} {state}", SERVER_TONES.get(state, "error")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tritop.model import Server, Snapshot, Source
 from tui.format import UNKNOWN, age_s, bytes_iec, count, fit, percent
+from tui.present.container_page import container_section, log_section
 from tui.present.custom import custom_section
 from tui.present.gpus import gpu_name
 from tui.present.header import models_text
@@ -27,10 +28,11 @@ def server_lines(snapshot: Snapshot, server: Server, width: int, look: Look) -> 
     left = [
         trouble,
         _facts(server, body, look),
+        container_section(snapshot, server, body, look),
         _sources(snapshot, server, body, look),
         _gpus(snapshot, server, body, look),
     ]
-    right = [_launch(server, body, look), custom_section(server, body, look), _log(server, body, look)]
+    right = [_launch(server, body, look), custom_section(server, body, look), log_section(server, body, look)]
     groups = [left, right] if columns == 2 else [left + right]
     widths = [cells, width - cells] if columns == 2 else [width]
     return in_columns(groups, widths, ascii=look.ascii)
@@ -127,13 +129,7 @@ def _launch(server: Server, width: int, look: Look) -> Section | None:
         ("why", look.clean(launch.explanation, 600), "error"),
         ("log file", look.clean(launch.log_path, 300), ""),
         ("command", look.clean(launch.command, 4000), "dim"),
+        ("", "c copies the command" if launch.command else "", "dim"),
     ]
     lines = [line for label, value, tone in facts if value for line in bullet(label, LABEL, value, width, tone)]
     return Section("LAUNCH", tuple(lines), f"run by tritop, {look.clean(launch.runtime, 20)}")
-
-
-def _log(server: Server, width: int, look: Look) -> Section | None:
-    if server.launch is None or not server.launch.log_tail:
-        return None
-    lines = [line for text in server.launch.log_tail for line in wrapped(look.clean(text.rstrip(), 600), width, "dim")]
-    return Section("LAST LINES OF ITS LOG", tuple(lines))

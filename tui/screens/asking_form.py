@@ -1,9 +1,9 @@
-"""What every form that changes a model does: ask what the typed values would do, then ask whether to do it."""
+"""What every form does: ask what the typed values would do as they are typed, and go on with the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual import events, on
 from textual.binding import Binding, BindingType
@@ -12,19 +12,21 @@ from textual.widgets import Input
 
 from tritop.change import Preview
 from tritop.operation import ModelChange, PreviewChange, PreviewEdit
-from tui.asking import Question
+from tui.asking import Asked, Question
 from tui.desk import Desk
 from tui.screens.confirm import ChangeDialog
-from tui.screens.live_dialog import LiveDialog
+from tui.screens.live_dialog import LiveDialog, ResultT
 
-__all__ = ["AskingForm"]
+__all__ = ["AskingForm", "ModelForm"]
+
+AnswerT = TypeVar("AnswerT")
 
 ASK_AFTER_S = 0.15
 """The server is asked once nothing was typed for so long."""
 
 
-class AskingForm(LiveDialog[None]):
-    """A form over the whole screen; nothing is sent before the dialog that follows.
+class AskingForm(LiveDialog[ResultT | None], Generic[ResultT, AnswerT]):
+    """A form over the whole screen.
 
     Args:
         desk: what every screen works on.
@@ -41,19 +43,23 @@ class AskingForm(LiveDialog[None]):
         super().__init__(desk)
         self.question = Question(desk)
         self._timer: Timer | None = None
-        self._when_answered: Callable[[Preview], None] | None = None
+        self._when_answered: Callable[[AnswerT], None] | None = None
 
-    def wanted(self) -> PreviewEdit | PreviewChange | None:
+    def wanted(self) -> Asked | None:
         """What to ask about what is typed; `None` where it cannot be used or changes nothing."""
         raise NotImplementedError
 
-    def change(self) -> ModelChange:
-        """What to send for what is typed."""
+    def answered(self) -> AnswerT | None:
+        """The answer to it, `None` while there is none."""
+        raise NotImplementedError
+
+    def accept(self, answer: AnswerT) -> None:
+        """Go on with what is typed."""
         raise NotImplementedError
 
     def complain(self) -> None:
-        """Say why what is typed cannot be applied."""
-        self.notify("nothing differs from what runs", severity="warning", timeout=4, markup=False)
+        """Say why there is nothing to go on with."""
+        raise NotImplementedError
 
     def typed(self) -> None:
         """Something else was typed: an answer to what was there before is no answer any more."""
@@ -75,40 +81,32 @@ class AskingForm(LiveDialog[None]):
 
     def show_body(self) -> None:
         """Go on with what waited for the answer."""
-        preview = self.question.preview
-        if preview is not None and self._when_answered is not None:
+        answer = self.answered()
+        if answer is not None and self._when_answered is not None:
             go_on, self._when_answered = self._when_answered, None
-            go_on(preview)
+            go_on(answer)
 
     def take_typed(self) -> None:
         """Read the fields: a key may come before the message that tells what was typed ahead of it."""
 
-    def go_on(self, do: Callable[[Preview], None]) -> None:
+    def go_on(self, do: Callable[[AnswerT], None]) -> None:
         """Do something with the answer to what is typed now, as soon as it is there."""
         if not self.is_current:  # typed ahead of the dialog that is open by now
             return
         self.take_typed()
+        answer = self.answered()
         if self.wanted() is None:
             self.complain()
-        elif self.question.preview is not None:
-            do(self.question.preview)
+        elif answer is not None:
+            do(answer)
         else:
             self._when_answered = do
             if not self.question.asked or self.question.failure:
                 self._ask()
 
-    def confirm(self, preview: Preview) -> None:
-        """Ask once more, then send it."""
-        self.app.push_screen(ChangeDialog(self.desk, self.change(), preview), self.sent)
-
-    def sent(self, sent: bool | None) -> None:
-        """Leave once it is on its way."""
-        if sent:
-            self.dismiss(None)
-
     def action_apply(self) -> None:
-        """The question before the change."""
-        self.go_on(self.confirm)
+        """Go on as soon as the answer is there."""
+        self.go_on(self.accept)
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
@@ -125,3 +123,32 @@ class AskingForm(LiveDialog[None]):
     def on_unmount(self, event: events.Unmount) -> None:
         """Nobody waits any more."""
         self._when_answered = None
+
+
+class ModelForm(AskingForm[None, Preview]):
+    """A form that changes a model; nothing is sent before the dialog that follows."""
+
+    def wanted(self) -> PreviewEdit | PreviewChange | None:
+        """What to ask about what is typed; `None` where it cannot be used or changes nothing."""
+        raise NotImplementedError
+
+    def change(self) -> ModelChange:
+        """What to send for what is typed."""
+        raise NotImplementedError
+
+    def answered(self) -> Preview | None:
+        """What the server says that the change would do."""
+        return self.question.preview
+
+    def complain(self) -> None:
+        """Say why what is typed cannot be applied."""
+        self.notify("nothing differs from what runs", severity="warning", timeout=4, markup=False)
+
+    def accept(self, answer: Preview) -> None:
+        """Ask once more, then send it."""
+        self.app.push_screen(ChangeDialog(self.desk, self.change(), answer), self.sent)
+
+    def sent(self, sent: bool | None) -> None:
+        """Leave once it is on its way."""
+        if sent:
+            self.dismiss(None)

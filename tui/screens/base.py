@@ -20,7 +20,7 @@ from tui.present.header import Heading, header_lines, server_at
 from tui.present.interval import next_interval
 from tui.present.traffic import traffic_of
 from tui.screens.painting import leave_old_size, set_display
-from tui.widgets.lines import Lines
+from tui.widgets.lines import Line, Lines
 
 if TYPE_CHECKING:
     from tui.app import TritopApp
@@ -100,8 +100,15 @@ class SnapshotScreen(Screen[None]):
             read_only=desk.settings.read_only,
             coarse_clock=desk.settings.low_bandwidth,
         )
-        lines = header_lines(desk.shown, heading, self.size.width, desk.look)
-        self.header.show(lines[: self.header_height()])
+        self.header.show(self.heading_lines(heading)[: self.header_height()])
+
+    def heading_lines(self, heading: Heading) -> list[Line]:
+        """A line for each server and each GPU."""
+        return header_lines(self.desk.shown, heading, self.size.width, self.desk.look)
+
+    def server_of_line(self, line: int) -> Server | None:
+        """The server that a line of the header is about."""
+        return server_at(self.desk.shown, line)
 
     @property
     def activity_room(self) -> int:
@@ -134,10 +141,9 @@ class SnapshotScreen(Screen[None]):
     @on(events.Click, "#header")
     def _server_line_clicked(self, event: events.Click) -> None:
         """Show the page of the server whose line it was."""
-        server, (shown, _) = server_at(self.desk.shown, event.y), self.desk.subject()
+        server, (shown, _) = self.server_of_line(event.y), self.desk.subject()
         if server is not None and server is not shown:
-            model = next(iter(server.models), None)
-            self.desk.select((server.name, *(model.key if model is not None else ("", ""))))
+            self.desk.select_server(server)
         self.tritop.perform("view_server")
 
     def action_do(self, name: str) -> None:
@@ -148,6 +154,11 @@ class SnapshotScreen(Screen[None]):
         """What an action is for: the selected model version."""
         server, model = self.desk.subject()
         return [(server, model)] if server is not None and model is not None else []
+
+    def target_servers(self) -> list[Server]:
+        """What an action on servers is for: the selected one."""
+        server, _ = self.desk.subject()
+        return [server] if server is not None else []
 
     def situation(self) -> Situation:
         """What decides which actions are possible: that of the first of the targets."""

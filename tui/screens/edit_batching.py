@@ -17,7 +17,7 @@ from tui.desk import Desk
 from tui.present.change import command_of, config_in
 from tui.present.edit_fields import BATCHING, OFF, ON, Draft, draft_of, fields_of, locked_reason, values_of
 from tui.present.edit_page import answer_lines, heading_lines, hint_lines, key_line, note_of
-from tui.screens.asking_form import AskingForm
+from tui.screens.asking_form import ModelForm
 from tui.screens.dialogs import ChoiceDialog
 from tui.screens.form_row import FormRow, row_of
 from tui.screens.painting import set_height
@@ -34,7 +34,7 @@ ANSWER_LEAST = 6
 """Lines of the answer below the form."""
 
 
-class EditBatchingScreen(AskingForm):
+class EditBatchingScreen(ModelForm):
     """Everything about how a model batches and how many instances it has.
 
     Args:
@@ -210,7 +210,7 @@ class EditBatchingScreen(AskingForm):
         def given(terms: TrialTerms | None) -> None:
             if terms is not None:
                 self._terms = terms
-                self.confirm(preview)
+                self.accept(preview)
 
         self.app.push_screen(TrialForm(self.desk, self._terms or TrialTerms()), given)
 

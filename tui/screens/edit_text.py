@@ -16,7 +16,7 @@ from tui.asking import Question
 from tui.desk import Desk
 from tui.present.config_text import escaped, line_of
 from tui.present.edit_page import choice_answer_lines, heading_lines, hint_lines
-from tui.screens.asking_form import AskingForm
+from tui.screens.asking_form import ModelForm
 from tui.screens.confirm import AskDialog
 from tui.widgets.lines import Lines, LinesView
 
@@ -25,7 +25,7 @@ __all__ = ["EditTextScreen"]
 _HINT = "config.pbtxt or JSON.  ^S apply   ^O copy   F2 to the line that is wrong   Esc back   ^Z undo typing"
 
 
-class EditTextScreen(AskingForm):
+class EditTextScreen(ModelForm):
     """What is typed replaces the whole configuration; what would be lost is asked for by name.
 
     Args:

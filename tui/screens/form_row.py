@@ -26,6 +26,7 @@ class FormRow(Horizontal):
         label: at most 18 cells.
         value: what stands in it at the beginning.
         options: what it can hold; () is a text.
+        most: characters of a text.
         ascii: draw with ASCII characters only.
     """
 
@@ -42,7 +43,16 @@ class FormRow(Horizontal):
 
     note = getters.query_one(".note", Lines)
 
-    def __init__(self, key: str, label: str, value: str, options: Sequence[str] = (), *, ascii: bool = False) -> None:
+    def __init__(
+        self,
+        key: str,
+        label: str,
+        value: str,
+        options: Sequence[str] = (),
+        *,
+        most: int = TEXT_MOST,
+        ascii: bool = False,
+    ) -> None:
         super().__init__(id=f"row-{key}")
         self.key = key
         self._label = label
@@ -50,7 +60,7 @@ class FormRow(Horizontal):
         self.field: Widget = (
             Choice(options, value, id=f"field-{key}")
             if options
-            else Input(value, id=f"field-{key}", compact=True, max_length=TEXT_MOST)
+            else Input(value, id=f"field-{key}", compact=True, max_length=most)
         )
 
     def compose(self) -> ComposeResult:

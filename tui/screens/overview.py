@@ -22,12 +22,10 @@ from tui.present.table import TREND_WIDTH, RowMaker, columns_for, subjects_of
 from tui.present.traffic import traffic_of
 from tui.present.trial import open_trials, trial_panel
 from tui.present.trouble import table_empty_text, trouble_lines, troubled
-from tui.screens.base import SnapshotScreen
-from tui.screens.dialogs import ChoiceDialog
-from tui.screens.filter_line import FilterLine
 from tui.screens.model_pane import ModelPane
 from tui.screens.painting import set_display, set_height
-from tui.widgets.line_table import Column, LineTable
+from tui.screens.table import TableScreen
+from tui.widgets.line_table import LineTable
 from tui.widgets.lines import Lines
 
 __all__ = ["OverviewScreen"]
@@ -37,25 +35,43 @@ ROWS_AHEAD = 8
 """Rows above the view that are drawn too; a row costs 30 us (measured), every second."""
 
 
-class OverviewScreen(SnapshotScreen):
+class OverviewScreen(TableScreen):
     """The screen that everything starts from."""
 
     place = Place.OVERVIEW
+    sortable = frozenset(SORT_VALUES)
+    falling_first = FALLING_FIRST
+    unsorted = "as the server lists them"
     BINDINGS: ClassVar[list[BindingType]] = bindings_for(Place.OVERVIEW)
 
     problems = getters.query_one("#problems", Lines)
-    table = getters.query_one("#table", LineTable)
     pane = getters.query_one("#pane", ModelPane)
     trouble = getters.query_one("#trouble", Lines)
     events = getters.query_one("#events", Lines)
-    filter_line = getters.query_one("#filter", FilterLine)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._rows = RowMaker(desk.look, self._trend)
-        self._columns: tuple[Column, ...] = ()
         self._subjects: list[Subject] = []
         self._window = range(0)
+
+    @property
+    def order(self) -> Order:
+        """The column that sorts the models."""
+        return self.desk.order
+
+    @order.setter
+    def order(self, order: Order) -> None:
+        self.desk.order = order
+
+    @property
+    def needle(self) -> str:
+        """The filter of the models."""
+        return self.desk.needle
+
+    @needle.setter
+    def needle(self, needle: str) -> None:
+        self.desk.needle = needle
 
     def compose_body(self) -> Iterable[Widget]:
         """Problems, table, pane or panel, events."""
@@ -65,10 +81,6 @@ class OverviewScreen(SnapshotScreen):
         yield ModelPane(self.desk, id="pane")
         yield Lines(id="trouble", ascii=ascii)
         yield Lines(id="events", ascii=ascii)
-
-    def compose_over(self) -> Iterable[Widget]:
-        """The line that a filter is typed into."""
-        yield FilterLine(id="filter")
 
     def on_mount(self) -> None:
         """The table has the keys."""
@@ -96,7 +108,7 @@ class OverviewScreen(SnapshotScreen):
         top = round(self.table.scroll_offset.y)
         # The table may grow to the height of the screen before the next Snapshot comes.
         self._window = range(max(0, top - ROWS_AHEAD), top + max(1, self.size.height))
-        self.table.show(self._rows.rows(self._subjects, self._columns, self.desk.shown, self._window))
+        self.table.show(self._rows.rows(self._subjects, self.columns, self.desk.shown, self._window))
 
     def _scrolled(self) -> None:
         top = round(self.table.scroll_offset.y)
@@ -106,10 +118,7 @@ class OverviewScreen(SnapshotScreen):
     def _show_columns(self) -> None:
         desk = self.desk
         columns = columns_for(desk.shown, desk.look, self.size.width, desk.settings.columns)
-        if columns != self._columns:
-            self._columns = columns
-            self.table.set_columns(columns)
-        self.table.show_sort(desk.order.column, desk.order.descending)
+        self.show_columns(columns)
 
     def _follow_selection(self) -> None:
         """Keep the cursor on the selected row, or let the table choose when that row is gone."""
@@ -186,62 +195,8 @@ class OverviewScreen(SnapshotScreen):
         _, model = self.desk.subject()
         self.tritop.perform("detail" if model is not None else "view_server")
 
-    @on(LineTable.HeaderClicked, "#table")
-    def _header_clicked(self, event: LineTable.HeaderClicked) -> None:
-        self._sort_by(event.column)
-
-    def _sort_by(self, column: str) -> None:
-        """Sort by a column; the same column again turns the order round."""
-        if column not in SORT_VALUES:
-            return
-        order = self.desk.order
-        descending = not order.descending if column == order.column else column in FALLING_FIRST
-        self.desk.order = Order(column, descending)
-        self.show()
-
-    def do_sort(self) -> None:
-        """Choose the column to sort by."""
-        choices = [("", "as the server lists them")]
-        choices += [(column.key, column.title) for column in self._columns if column.key in SORT_VALUES]
-
-        def chosen(key: str | None) -> None:
-            if key == "":
-                self.desk.order = Order()
-                self.show()
-            elif key is not None:
-                self._sort_by(key)
-
-        self.app.push_screen(ChoiceDialog("Sort by", choices, self.desk.order.column), chosen)
-
-    def do_reverse_sort(self) -> None:
-        """Turn the order round."""
-        order = self.desk.order
-        self.desk.order = Order(order.column, not order.descending)
-        self.show()
-
-    def do_mark(self) -> None:
-        """Mark the row; what is marked is what an action is for."""
-        self.table.toggle_mark()
-
     def targets(self) -> list[tuple[Server, ModelVersion]]:
         """What an action is for: the marked rows, or the selected one."""
         marked = self.table.marked
         found = [(each.server, each.model) for each in self._subjects if each.model is not None and each.key in marked]
         return found or super().targets()
-
-    def do_filter(self) -> None:
-        """Type a filter; it works while it is typed."""
-        self.filter_line.open(self.desk.needle)
-
-    def do_clear_filter(self) -> None:
-        """Show every row."""
-        self.filter_line.close("")
-
-    @on(FilterLine.Changed)
-    def _filter_changed(self, event: FilterLine.Changed) -> None:
-        self.desk.needle = event.needle
-        self.show()
-
-    @on(FilterLine.Closed)
-    def _filter_closed(self, event: FilterLine.Closed) -> None:
-        self.table.focus()

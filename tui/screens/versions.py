@@ -19,7 +19,7 @@ from tui.desk import Desk
 from tui.format import rate
 from tui.present.change import known_versions
 from tui.present.edit_page import VERSION_KEYS, choice_answer_lines, heading_lines, hint_lines, key_line
-from tui.screens.asking_form import AskingForm
+from tui.screens.asking_form import ModelForm
 from tui.screens.form_row import FormRow
 from tui.screens.painting import set_height
 from tui.widgets.choice import Choice
@@ -32,7 +32,7 @@ ANSWER_LEAST = 6
 _HINT = "Versions that stay are not touched; requests without a version go to the highest one that is served."
 
 
-class VersionsScreen(AskingForm):
+class VersionsScreen(ModelForm):
     """Tick what is to be served, or let the server choose.
 
     Args:
