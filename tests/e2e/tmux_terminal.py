@@ -56,10 +56,14 @@ class TmuxTerminal:
         """Press keys by tmux's names."""
         self._run("send-keys", *keys)
 
+    def press_text(self, text: str) -> None:
+        """Type a text."""
+        self._run("send-keys", "-l", text)
+
     def type(self, text: str) -> None:
         """Type a text and Enter."""
-        self._run("send-keys", "-l", text)
-        self._run("send-keys", "Enter")
+        self.press_text(text)
+        self.press("Enter")
 
     def resize(self, width: int, height: int) -> None:
         """Make the window another size."""

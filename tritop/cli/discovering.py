@@ -23,8 +23,8 @@ class ContainersHere:
 
     endpoints: tuple[Endpoint, ...] = ()
     """Running Tritons whose ports are published, ours and others."""
-    count: int = 0
-    """All of them, running or not."""
+    answered: bool = False
+    """Whether an engine answered: it may get a Triton later, by this tritop or by somebody else."""
     tried: str = ""
     """A sentence for when nothing was found."""
 
@@ -51,7 +51,7 @@ def containers_here(environ: Mapping[str, str] = os.environ) -> ContainersHere:
         return ContainersHere(tried=f"Docker: {failure.sentence.rstrip('.')}")
     endpoints = tuple(one.endpoint for one in found if one.endpoint is not None)
     return ContainersHere(
-        endpoints, len(found), f"Docker: {len(found)} Triton containers, none of them with its ports published"
+        endpoints, True, f"Docker: {len(found)} Triton containers, none of them with its ports published"
     )
 
 

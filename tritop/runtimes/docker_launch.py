@@ -111,7 +111,8 @@ def _explanation(state: Supervision, sight: Sight) -> str:
         return " ".join(filter(None, (sight.engine, "Nothing is done until the engine answers again.")))
     if state.phase is Phase.FOREIGN:
         return "A container that is not this operator's has its name: it is watched and never touched."
-    said = [state.trouble, state.explanation, state.advice]
+    # What was wrong while it ran is no word about one that does not run any more.
+    said = [state.trouble if state.phase is Phase.NOT_READY else "", state.explanation, state.advice]
     if state.overdue:
         said.append("It has been starting for long, and its log stands still; it is left alone.")
     if state.spec_changed:

@@ -135,3 +135,51 @@ def test_tritop_alone_goes_on_supervising_what_runs(stage: EngineStage, open_ter
     wait_until(runs_again, "it was started again")
     terminal.press("q")
     terminal.wait_for_text(ENDED)
+
+
+@pytest.mark.terminal
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_the_first_container_is_launched_from_the_screen(stage: EngineStage, open_terminal: Open) -> None:
+    """The form, the start model by model, the question before a stop, and the container that is gone with `D`."""
+    name = f"{stage.prefix}-first"
+    kept = ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME")
+    environ = [f"{key}={value}" for key, value in stage.environ.items() if key in kept]
+    terminal = open_terminal(then_say(["env", *environ, sys.executable, "-m", "tritop"]), 160, 40)
+    terminal.wait_for_text("tritop ▸")
+    terminal.press("7")
+    terminal.wait_for_text("n new")
+    terminal.press("n")
+    terminal.wait_for_text("new server")
+    terminal.press_text(str(stage.models))
+    terminal.press("Tab", "C-u")
+    # A key of editing reaches its field after text that is typed right behind it.
+    terminal.wait_for("no image", lambda text: "nvcr.io" not in line_of(text, "image"))
+    terminal.press_text(stage.image)
+    terminal.press("Tab")
+    terminal.press_text(name)
+    terminal.wait_for_text(f"docker run --detach --init --name tritop-{name}")
+    terminal.press("Enter")
+
+    terminal.wait_for("READY", lambda text: "● READY" in line_of(text, name))
+    assert len(stage.containers(f"tritop-{name}")) == 1
+    terminal.press("x")
+    asked = terminal.wait_for_text("Cancel (n)")
+    assert f"Stop {name}?" in asked
+    terminal.press("Enter")
+    terminal.wait_for("the question gone", lambda text: "Cancel (n)" not in text)
+    assert stage.client.api.inspect_container(f"tritop-{name}")["State"]["Running"], "Enter cancels"
+    terminal.press("x")
+    terminal.wait_for_text("Cancel (n)")
+    terminal.press("y")
+    terminal.wait_for("STOPPED", lambda text: "STOPPED" in line_of(text, name))
+    terminal.press("D")
+    terminal.wait_for_text("Cancel (n)")
+    terminal.press("y")
+    wait_until(lambda: not stage.containers(f"tritop-{name}"), "its container is gone")
+    terminal.press("q")
+    terminal.wait_for_text(f"{ENDED} 0")
+
+
+def line_of(text: str, word: str) -> str:
+    """The line whose first word it is, the cursor before it left out."""
+    return next((line for line in text.splitlines() if line[1:].split()[:1] == [word]), "")

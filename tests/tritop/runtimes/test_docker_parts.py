@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -334,3 +335,10 @@ def test_a_launch_says_what_is_going_on() -> None:
     assert (launch.step, launch.done, launch.total) == ("loading a (slow)", 0, 3)
     pull = PullProgress((ImageLayer("a", "Downloading", 1, 4),))
     assert launch_of(Supervision(phase=Phase.PULLING), Sight(now=0.0, pull=pull)).layers == pull.layers
+
+
+def test_what_was_wrong_while_it_ran_is_not_said_of_a_server_that_was_stopped() -> None:
+    state = Supervision(phase=Phase.NOT_READY, trouble="It has not answered for 31 s.")
+    assert launch_of(state, Sight(now=0.0)).explanation == "It has not answered for 31 s."
+    stopped = replace(state, phase=Phase.STOPPED, explanation="It was stopped.")
+    assert launch_of(stopped, Sight(now=0.0)).explanation == "It was stopped."

@@ -33,8 +33,8 @@ def _run(namespace: argparse.Namespace) -> int:
     try:
         endpoints = serving.find_servers(configuration, texts).endpoints
     except Unreachable:
-        # A container that does not run at this moment is shown, and started again where it is ours.
-        if not (discover and containers_here().count):
+        # Containers that do not run are shown as well, and where there are none the first one can be launched.
+        if not (discover and containers_here().answered):
             raise
     if discover:
         # The session finds the containers by itself, those that come later as well.
