@@ -21,6 +21,7 @@ LOST_STATES = frozenset(
         ServerState.FAILED,
     }
 )
+CRASH_STATES = frozenset({ServerState.CRASHED, ServerState.FAILED})
 UP_STATES = frozenset({ServerState.READY, ServerState.NOT_READY})
 
 
@@ -36,6 +37,8 @@ class Sight:
     exposition: Exposition | None = None
     statistics: Statistics | None = None
     launch: Launch | None = None
+    ended: str = ""
+    """Why it ended, by its runtime or its container."""
     control_mode: ControlMode = ControlMode.UNKNOWN
     lost: bool = False
     """It was up, and has not been up again since."""
@@ -64,6 +67,8 @@ def notice(before: Sight, now: Sight, server: str, at: float, mono: float) -> No
     """
     events: list[Event] = []
     lost = before.lost
+    if now.state in CRASH_STATES and before.state not in CRASH_STATES | {ServerState.CONNECTING}:
+        events.append(Event(at, EventKind.SERVER_CRASHED, server, text=now.ended))
     if now.state in LOST_STATES and before.state in UP_STATES | {ServerState.STOPPING}:
         lost = True
         events.append(Event(at, EventKind.SERVER_LOST, server, text=now.why))
@@ -88,6 +93,8 @@ def notice(before: Sight, now: Sight, server: str, at: float, mono: float) -> No
 
 def _server_restarted(before: Sight, now: Sight) -> bool:
     """A new process, or counters that only a new process explains; each restart is noticed once."""
+    if before.launch is not None and now.launch is not None and now.launch.restarts > before.launch.restarts:
+        return True
     if before.launch is not None and now.launch is not None and before.launch.pid and now.launch.pid:
         return before.launch.pid != now.launch.pid
     old, new = before.exposition, now.exposition

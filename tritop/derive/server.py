@@ -108,9 +108,16 @@ def _sight(server: Server, now: ServerRound, view: View, before: Sight) -> Sight
         exposition=view.exposition,
         statistics=view.statistics,
         launch=view.launch,
+        ended=_why_ended(server),
         # A server that restarts is asked for its mode again; until it has answered the old one stands.
         control_mode=before.control_mode if server.control_mode is ControlMode.UNKNOWN else server.control_mode,
     )
+
+
+def _why_ended(server: Server) -> str:
+    if server.launch is not None:
+        return server.launch.explanation
+    return server.container.explanation if server.container is not None else ""
 
 
 def _gpus(view: View, now: ServerRound) -> tuple[Gpu, ...]:

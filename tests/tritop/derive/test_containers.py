@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from tests.tritop.derive.readings import FAULT, RECORDINGS, api, source
 from tritop.container_documents import container_sight, usage_of
 from tritop.derive import Derivation, Round, ServerRound, SourceRound, derive
-from tritop.model import Container, Launch, ServerState, SourceState
+from tritop.model import Container, EventKind, Launch, ServerState, SourceState
 from tritop.reading import ContainerSight, ContainerUsage, EngineReading, IndexEntry, LaunchReading
 from tritop.record import Recorder, read_recording
 
 RECORDED: dict[str, Any] = json.loads((RECORDINGS / "engine/triton_cgroup_v1.json").read_text())
+CRASHED, RESTARTED = EventKind.SERVER_CRASHED, EventKind.SERVER_RESTARTED
 ID, OTHER = "ab" * 32, "cd" * 32
 
 
@@ -193,3 +194,29 @@ def test_a_recording_holds_the_engine(tmp_path: Path) -> None:
     assert one.engine is not None
     assert isinstance(one.engine.reading, EngineReading)
     assert back.engine.reading.containers == one.engine.reading.containers
+
+
+def test_a_crash_and_the_restart_by_supervision_are_events_with_their_reason() -> None:
+    def hosted(mono: float, state: str, restarts: int = 0, why: str = "") -> Round:
+        launch = Launch("docker", state, restarts=restarts, explanation=why, container_id=ID)
+        runtime = source("runtime", LaunchReading(mono + 1e9, mono, launch))
+        return at(mono, None, ServerRound("one", "127.0.0.1:9001", sources=(runtime, source("api", api(mono)))))
+
+    found = rounds(
+        hosted(1.0, "READY"),
+        hosted(2.0, "BACKOFF", why="It aborted (SIGABRT)."),
+        hosted(3.0, "BACKOFF", why="It aborted (SIGABRT)."),
+        hosted(4.0, "STARTING", 1),
+        hosted(5.0, "READY", 1),
+    )[-1].snapshot.events
+    kinds = [(event.kind, event.text) for event in found if event.kind in (CRASHED, RESTARTED)]
+    assert kinds == [(CRASHED, "It aborted (SIGABRT)."), (RESTARTED, "")]
+
+
+def test_a_container_that_crashes_is_an_event_and_one_that_is_found_crashed_is_none() -> None:
+    up = ServerRound("one", "127.0.0.1:9001", sources=(source("api", api(1.0)),), container_id=ID)
+    down = ServerRound("one", "127.0.0.1:9001", container_id=ID)
+    ended = sight(status="exited", exit_code=139, crashed=True, explanation="It crashed.")
+    found = rounds(at(1.0, engine(1.0, sight()), up), at(2.0, engine(2.0, ended), down))[-1].snapshot.events
+    assert [(event.kind, event.text) for event in found if event.kind is CRASHED] == [(CRASHED, "It crashed.")]
+    assert rounds(at(1.0, engine(1.0, ended), down))[-1].snapshot.events == ()
