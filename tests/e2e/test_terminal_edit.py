@@ -70,7 +70,7 @@ def test_a_version_is_taken_out_and_a_broken_model_tells_its_reason(open_termina
     terminal.wait_for("still served", lambda text: moves(text, lambda row: number(row["REQ/s"]) > 10))
 
     terminal.press("g")
-    terminal.wait_for_text("broken 1")
+    terminal.wait_for("its row chosen", lambda text: "▸ broken" in text)
     terminal.press("o")
     terminal.wait_for_text("Bksp dismiss  load broken:")
     terminal.press("BSpace")

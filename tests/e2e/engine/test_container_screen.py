@@ -86,10 +86,10 @@ def test_up_in_a_terminal(stage: EngineStage, open_terminal: Open) -> None:
     kept = ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME")
     environ = [f"{key}={value}" for key, value in stage.environ.items() if key in kept]
     terminal = open_terminal(then_say(["env", *environ, *up]), 140, 40)
-    terminal.wait_for("its models stand there", lambda text: "tiny" in text and "pair" in text and "READY" in text)
+    terminal.wait_for("its models stand there", lambda text: "tiny" in text and "pair" in text and "● READY" in text)
     stage.docker("exec", f"tritop-{name}", "bash", "-c", KILL_TRITON)
     terminal.wait_for("the crash", lambda text: "CRASHED" in text)
-    terminal.wait_for("that it is back", lambda text: "CRASHED" not in text and "READY" in text and "tiny" in text)
+    terminal.wait_for("that it is back", lambda text: "● READY" in text.splitlines()[0])
     assert len(stage.containers(f"tritop-{name}")) == 1
     terminal.press("q")
     text = terminal.wait_for_text(ENDED)

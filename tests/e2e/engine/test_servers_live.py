@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,7 +77,7 @@ def watching(stage: EngineStage, monkeypatch: pytest.MonkeyPatch, **given: Any) 
     """A session on the stage's engine, which keeps the operator's word in the stage's folders."""
     for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(name, stage.environ[name])
-    fields: dict[str, Any] = {"engine": stage.address or engine_address({}), "discover": True} | given
+    fields: dict[str, Any] = {"engine": stage.address or engine_address(os.environ), "discover": True} | given
     session = LiveSession(interval_s=0.25, attended=True, **fields)
     watch = Watch(session)
     session.start(watch.take)
