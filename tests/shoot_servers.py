@@ -135,6 +135,7 @@ async def _shoot(client: docker.DockerClient, spec: ServerSpec, gpus: FakeNvml |
             gpus.gpus[0]["proc"] = [ours, f"compute {pid_of(client, theirs)} {7 * GIB}"]
             gpus.write()
         await shooting.seconds(15)
+        await pilot.press("g")
         for size in (SIZES[0], SIZES[2]):
             await shooting.shoot("servers", size)
         await pilot.resize_terminal(*SIZES[0])

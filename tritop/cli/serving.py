@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tritop.cli.arguments import flags_of
@@ -65,8 +66,10 @@ def _servers_here(configuration: Configuration) -> tuple[tuple[Endpoint, ...], t
 
     found, containers = discover(), containers_here()
     by_process = [endpoint_of(configuration, target, target.name) for target in found.targets]
+    read_only = bool(configuration.setting("read_only").value)
+    by_container = [replace(endpoint, read_only=read_only) for endpoint in containers.endpoints]
     # A container's ports may be those of this host, and one of them the usual one: each server once.
-    by_address = {endpoint.grpc_address: endpoint for endpoint in (*by_process, *containers.endpoints)}
+    by_address = {endpoint.grpc_address: endpoint for endpoint in (*by_process, *by_container)}
     return tuple(with_unique_names(list(by_address.values()))), (*found.tried, containers.tried)
 
 

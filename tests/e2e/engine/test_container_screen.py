@@ -164,8 +164,8 @@ def test_the_first_container_is_launched_from_the_screen(stage: EngineStage, ope
     assert len(stage.containers(f"tritop-{name}")) == 1
     terminal.press("!")
     terminal.wait_for_text("exit returns to tritop")
-    terminal.type("echo $((6 * 7)) models: $(ls /models | tr '\\n' ' ')")
-    terminal.wait_for_text("42 models: pair tiny")
+    terminal.type("echo $((6 * 7)) models: $(echo /models/*)")
+    terminal.wait_for_text("42 models: /models/pair /models/tiny")
     terminal.type("exit")
     terminal.wait_for("the screen again", lambda text: "● READY" in line_of(text, name) and "exit returns" not in text)
     terminal.press("x")
