@@ -7,6 +7,7 @@ Docker 20.10 to 29; their texts are the engine's and its users': untrusted.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,8 @@ Json = Mapping[str, Any]
 
 _NEVER = "0001-01-01"
 """The engine's date of what has not happened."""
+_RFC_3339 = re.compile(r"(?P<whole>[\d-]+T[\d:]+)(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)", re.ASCII)
+"""The engine's own zone where it has one, and no fraction where it is 0."""
 _OVER = ("exited", "dead")
 _UNREACHED = "Its gRPC port is not published on this host, or is behind TLS: it cannot be watched from here."
 
@@ -29,18 +32,14 @@ def seconds_of(timestamp: str) -> float | None:
     """The engine's RFC 3339 timestamp as seconds since the epoch; `None` for one that never was."""
     if not timestamp or timestamp.startswith(_NEVER):
         return None
-    whole, _, fraction = timestamp.removesuffix("Z").partition(".")
-    offset = ""
-    for sign in "+-":
-        # An engine with another time zone than UTC: 2026-01-01T12:00:00.123+02:00.
-        if sign in fraction:
-            fraction, _, zone = fraction.partition(sign)
-            offset = sign + zone
+    found = _RFC_3339.fullmatch(timestamp)
+    if found is None:
+        return None
     try:
-        parsed = datetime.datetime.fromisoformat(whole + (offset or "+00:00"))
+        parsed = datetime.datetime.fromisoformat(found["whole"] + found["zone"])
     except ValueError:
         return None
-    return parsed.timestamp() + (float(f"0.{fraction}") if fraction.isdecimal() else 0.0)
+    return parsed.timestamp() + float(f"0.{found['fraction'] or 0}")
 
 
 def looks_like_triton(listed: Json) -> bool:

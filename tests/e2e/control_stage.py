@@ -79,9 +79,9 @@ class Stage:
         answer = await call(self.endpoint, "ModelStatistics", service_pb2.ModelStatisticsRequest(name=model))
         return {one.version: one.inference_stats.success.count for one in answer.model_stats}
 
-    async def infer(self, model: str, times: int = 1, *, version: str = "") -> None:
+    async def infer(self, model: str, times: int = 1, *, version: str = "", rows: int = 1) -> None:
         for _ in range(times):
-            await call(self.endpoint, "ModelInfer", infer_request(model, version=version))
+            await call(self.endpoint, "ModelInfer", infer_request(model, version=version, rows=rows))
 
     @asynccontextmanager
     async def clients(self, model: str, count: int = 8, *, version: str = "") -> AsyncIterator[Clients]:
@@ -101,11 +101,11 @@ def config_text(config: Config, **parameters: str) -> str:
     return json_format.MessageToJson(config)
 
 
-def infer_request(model: str, *, version: str = "") -> Any:
+def infer_request(model: str, *, version: str = "", rows: int = 1) -> Any:
     request = service_pb2.ModelInferRequest(
-        model_name=model, model_version=version, raw_input_contents=[bytes(4 * ROWS)]
+        model_name=model, model_version=version, raw_input_contents=[bytes(4 * ROWS * rows)]
     )
-    shape = [ROWS] if model == "stream" else [1, ROWS]
+    shape = [ROWS] if model == "stream" else [rows, ROWS]
     request.inputs.add(name="ROWS", datatype="FP32", shape=shape)
     return request
 

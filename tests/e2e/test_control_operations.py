@@ -60,8 +60,8 @@ def test_unloading_waits_for_requests_in_flight(stage: Stage) -> None:
                 if series.name == "nv_inference_pending_request_count" and dict(series.labels)["model"] == "echo"
             )
 
-        # Enough of them that a slow scrape still finds one waiting while another one is executed.
-        requests = [asyncio.create_task(stage.infer("echo")) for _ in range(4)]
+        # So large that no two fit into one batch: all but one of them wait.
+        requests = [asyncio.create_task(stage.infer("echo", rows=8)) for _ in range(3)]
         await until(one_waits)
         await metrics.aclose()
         told: list[str] = []

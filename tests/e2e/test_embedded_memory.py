@@ -43,11 +43,15 @@ asyncio.run(main())
 """
 
 HOG = """
-import os, sys
-taken = []
-while os.path.exists(f"/proc/{sys.argv[1]}"):
+import sys
+def kills():
+    with open(sys.argv[1]) as file:
+        return [line for line in file if line.startswith("oom_kill ")]
+before, taken = kills(), []
+while kills() == before:
     taken.append(b"x" * (4 << 20))
 """
+"""Takes memory until the kernel has killed a process of the group; going on would get it killed itself."""
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def test_a_kill_by_the_kernel_is_explained_and_the_second_in_a_row_given_up(grou
 
     def run_out_of_memory(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
-        hog = begin(HOG, str(pid))
+        hog = begin(HOG, str(group / "memory.oom_control"))
         try:
             assert hog.wait(LIMIT_S) == 0
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -13,7 +13,7 @@ from tritop.container_documents import seconds_of
 from tritop.logs import LogChunk
 from tritop.runtimes.docker_client import open_client
 from tritop.runtimes.docker_errors import EngineFailure, caught
-from tritop.runtimes.log_runs import RunCount
+from tritop.runtimes.log_runs import RunCount, earliest_line_s
 
 KEPT_LINES = 50_000
 KEPT_BYTES = 16 * 1024 * 1024
@@ -92,7 +92,7 @@ class DockerLog:
         client = open_client(self._address)
         try:
             shown = client.api.inspect_container(self._container)
-            container_id, started_at = str(shown["Id"]), _started_at(shown)
+            container_id, run_begins_s = str(shown["Id"]), earliest_line_s(shown)
             known_id, last_stamp = self._position
             if known_id not in ("", container_id):
                 self._runs.begin()
@@ -105,20 +105,22 @@ class DockerLog:
                 self._stream = stream
                 if self._closed.is_set():
                     return
-            self._take_lines(stamped_lines(stream), container_id, started_at, last_stamp)
+            self._take_lines(stamped_lines(stream), container_id, run_begins_s, last_stamp)
         finally:
             with self._lock:
                 self._stream = None
             client.close()
 
-    def _take_lines(self, lines: Iterator[StampedLine], container_id: str, started_at: str, last_stamp: str) -> None:
+    def _take_lines(
+        self, lines: Iterator[StampedLine], container_id: str, run_begins_s: float, last_stamp: str
+    ) -> None:
         """Hand lines on; those that were read already, at or before the last timestamp, are left out."""
-        older = last_stamp < started_at
+        older = (seconds_of(last_stamp) or 0.0) < run_begins_s
         self._position = (container_id, last_stamp)
         for stamp, line in lines:
             if stamp <= last_stamp:
                 continue
-            if older and stamp >= started_at:
+            if older and (seconds_of(stamp) or 0.0) >= run_begins_s:
                 # The first line of the run that is under way; lines before it are an earlier run's.
                 self._runs.begin()
                 older = False
@@ -169,11 +171,11 @@ def read_log(client: Any, container: str) -> Iterator[tuple[int, StampedLine]]:
         DockerException: and whatever else `docker_errors.caught()` lists.
     """
     shown = client.api.inspect_container(container)
-    started_at, runs = _started_at(shown), RunCount()
+    run_begins_s, runs = earliest_line_s(shown), RunCount()
     older = True
     stream = client.api.logs(str(shown["Id"]), stream=True, follow=False, timestamps=True)
     for stamp, line in stamped_lines(stream):
-        if older and stamp >= started_at:
+        if older and (seconds_of(stamp) or 0.0) >= run_begins_s:
             runs.begin()
             older = False
         yield runs.of(line), (stamp, line)
@@ -198,14 +200,3 @@ def stamped_lines(pieces: Iterator[bytes]) -> Iterator[StampedLine]:
             whole = b""
     if whole:
         yield stamp, whole
-
-
-def _started_at(shown: Mapping[str, Any]) -> str:
-    """When the newest run began, as `inspect` shows it."""
-    return _fixed(str((shown.get("State") or {}).get("StartedAt", "")))
-
-
-def _fixed(timestamp: str) -> str:
-    """A timestamp of `inspect` with all nine digits, as those of log lines have, so that texts compare as times."""
-    whole, _, fraction = timestamp.removesuffix("Z").partition(".")
-    return f"{whole}.{fraction:0<9}Z" if fraction.isdecimal() or not fraction else timestamp

@@ -162,24 +162,27 @@ def test_the_first_container_is_launched_from_the_screen(stage: EngineStage, ope
 
     terminal.wait_for("READY", lambda text: "● READY" in line_of(text, name))
     assert len(stage.containers(f"tritop-{name}")) == 1
+    terminal.wait_for("the cursor on the new one", lambda text: f"▸ {name}" in text)
     terminal.press("!")
     terminal.wait_for_text("exit returns to tritop")
     terminal.type("echo $((6 * 7)) models: $(echo /models/*)")
     terminal.wait_for_text("42 models: /models/pair /models/tiny")
     terminal.type("exit")
-    terminal.wait_for("the screen again", lambda text: "● READY" in line_of(text, name) and "exit returns" not in text)
+    terminal.wait_for("the shell gone", lambda text: "exit returns" not in text)
+    back = terminal.wait_for("the screen again", lambda text: "● READY" in line_of(text, name))
+    # Keys that come while the terminal is taken back go to nobody.
+    terminal.wait_for("the next second", lambda text: text.splitlines()[0] != back.splitlines()[0])
     terminal.press("x")
-    asked = terminal.wait_for_text("Cancel (n)")
-    assert f"Stop {name}?" in asked
+    terminal.wait_for("the question", lambda text: f"Stop {name}?" in text and "Cancel (n)" in text)
     terminal.press("Enter")
     terminal.wait_for("the question gone", lambda text: "Cancel (n)" not in text)
     assert stage.client.api.inspect_container(f"tritop-{name}")["State"]["Running"], "Enter cancels"
     terminal.press("x")
-    terminal.wait_for_text("Cancel (n)")
+    terminal.wait_for_text(f"Stop {name}?")
     terminal.press("y")
     terminal.wait_for("STOPPED", lambda text: "STOPPED" in line_of(text, name))
     terminal.press("D")
-    terminal.wait_for_text("Cancel (n)")
+    terminal.wait_for_text(f"Remove {name}?")
     terminal.press("y")
     wait_until(lambda: not stage.containers(f"tritop-{name}"), "its container is gone")
     terminal.press("q")

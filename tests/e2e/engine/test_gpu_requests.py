@@ -17,6 +17,7 @@ from tests.e2e.engine.fake_cuda import SITE, TORCH, compile_libcuda, derive_imag
 from tests.e2e.engine.private_engine import PrivateEngine, private_engine
 from tests.nvml.fake_nvml import compiler
 from tests.nvml.hosting import fake_nvml
+from tests.processes import wait_until
 from tests.running_triton import LoopThread
 from tests.triton_image import LIBRARIES
 from tritop.doctor.gpu_test import LABEL
@@ -71,6 +72,8 @@ def gpus(
 def test_what_is_asked_for_reaches_the_container(gpus: GpuStage, asked: tuple[str, ...], given: str) -> None:
     hosted = gpus.stage.hosted(gpus.stage.spec(gpus=asked)).open()
     hosted.until(lambda state: state.running)
+    # For a moment the first process is still the one that prepares the container.
+    wait_until(lambda: bool(gpus.visible(hosted.container_name)), "the first process of the container runs")
     assert gpus.visible(hosted.container_name) == given
     (request,) = hosted.shown()["HostConfig"]["DeviceRequests"]
     assert request["Capabilities"] == [["gpu"]]
