@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,10 @@ from tests.e2e.tmux_terminal import Open, TmuxTerminal
 from tests.e2e.triton_calls import load
 from tests.running_triton import LoopThread, RunningTriton
 from tritop.runtimes.local import LocalServer
+from tritop.runtimes.server_log import ServerLog
 
 LIVE_TIMEOUT_S = 60.0
+SHOWN_LINES = 30
 LONG_FILES = (
     "test_trial_real",
     "test_container_lives",
@@ -35,6 +37,20 @@ LONG_FILES = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let long files begin first: begun last, one of them keeps a single process busy to the end."""
     items.sort(key=lambda item: LONG_FILES.index(item.path.stem) if item.path.stem in LONG_FILES else len(LONG_FILES))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show beside a failure what its server said last, and whether it still runs."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for name, given in item.funcargs.items():
+            server = given.triton if isinstance(given, Stage) else given
+            if isinstance(server, RunningTriton):
+                launch = server.server.launch()
+                log = ServerLog(server.log_path).tail(SHOWN_LINES) if launch.log_path else ()
+                report.sections.append((f"server of {name}: {launch.state} {launch.explanation}", "\n".join(log)))
+    return report
 
 
 @pytest.fixture(scope="module")
