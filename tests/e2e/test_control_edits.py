@@ -284,24 +284,56 @@ TEXTS = (
 )
 
 
+async def _load_text(stage: Stage, text: str) -> None:
+    """What a client does that checks nothing."""
+    request = service_pb2.RepositoryModelLoadRequest(model_name="echo")
+    request.parameters["config"].string_param = text
+    await call(stage.endpoint, "RepositoryModelLoad", request)
+
+
 @pytest.mark.parametrize("case", TEXTS, ids=_is_named)
 def test_a_text_that_is_no_configuration_is_refused_by_both(stage: Stage, case: tuple[str, str, str]) -> None:
     _, text, ours = case
 
     async def scenario() -> None:
-        with pytest.raises(OperationFailed, match=ours):
-            await stage.edit("echo", pbtxt=text)
-        request = service_pb2.RepositoryModelLoadRequest(model_name="echo")
-        request.parameters["config"].string_param = text
-        with pytest.raises(grpc.aio.AioRpcError):
-            await call(stage.endpoint, "RepositoryModelLoad", request)
+        before = await config_of(stage.endpoint, "echo")
+        async with stage.clients("echo") as clients:
+            with pytest.raises(OperationFailed, match=ours):
+                await stage.edit("echo", pbtxt=text)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await _load_text(stage, text)
+            await clients.some()
+            assert clients.errors == {}
         assert await stage.ready("echo") == (1,)
+        assert await config_of(stage.endpoint, "echo") == before
+
+    stage.triton.run(scenario())
+
+
+def test_what_the_server_takes_though_no_request_can_be_served_then_is_not_sent(stage: Stage) -> None:
+    """Triton takes a configuration without inputs, and each request fails from then on."""
+
+    async def scenario() -> None:
+        without_inputs = await stage.current("echo")
+        del without_inputs.input[:]
+        async with stage.clients("echo") as clients:
+            for text, lost in (
+                ('{"backend": "python"}', "max_batch_size, input, output"),
+                (json_format.MessageToJson(without_inputs), "input"),
+            ):
+                with pytest.raises(OperationFailed, match=f"would lose {lost}"):
+                    await stage.edit("echo", pbtxt=text)
+            await clients.some()
+            assert clients.errors == {}
+        assert (await stage.current("echo")).input
 
     stage.triton.run(scenario())
 
 
 def test_an_empty_configuration_asks_for_each_field_by_name(stage: Stage) -> None:
     async def scenario() -> None:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await _load_text(stage, "")  # The server refuses no text at all, and takes `{}`.
         for text in ("", "{}"):
             preview = await stage.preview(EditConfig("s", "echo", ConfigEdit(pbtxt=text)))
             assert {"max_batch_size", "input", "output", "dynamic_batching", "ensemble whole"} <= set(
@@ -365,8 +397,11 @@ def test_a_model_that_raises_says_so_and_the_former_one_serves_on(stage: Stage, 
 
 def test_a_gpu_is_refused_with_the_reason_where_none_is_known(stage: Stage) -> None:
     async def scenario() -> None:
-        with pytest.raises(OperationFailed, match=r"KIND_GPU but no GPUs are available.*goes on as it was"):
-            await stage.edit("twin", instance_groups=(InstanceGroup("", "KIND_GPU", 1),))
+        async with stage.clients("twin") as clients:
+            with pytest.raises(OperationFailed, match=r"KIND_GPU but no GPUs are available.*goes on as it was"):
+                await stage.edit("twin", instance_groups=(InstanceGroup("", "KIND_GPU", 1),))
+            await clients.some()
+            assert clients.errors == {}
         assert await stage.ready("twin") == (1, 2, 3)
         assert (await stage.current("twin")).instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_CPU
 
@@ -375,8 +410,11 @@ def test_a_gpu_is_refused_with_the_reason_where_none_is_known(stage: Stage) -> N
 
 def test_a_missing_version_is_refused_and_the_policy_stays(stage: Stage) -> None:
     async def scenario() -> None:
-        with pytest.raises(OperationFailed, match="at least one version must be available"):
-            await stage.perform(SetVersions("s", "twin", VersionChoice(specific=(9,))))
+        async with stage.clients("twin") as clients:
+            with pytest.raises(OperationFailed, match="at least one version must be available"):
+                await stage.perform(SetVersions("s", "twin", VersionChoice(specific=(9,))))
+            await clients.some()
+            assert clients.errors == {}
         assert await stage.ready("twin") == (1, 2, 3)
         assert (await stage.current("twin")).version_policy.WhichOneof("policy_choice") == "all"
 
