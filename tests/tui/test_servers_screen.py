@@ -102,6 +102,22 @@ def test_the_cursor_stays_on_its_server_and_the_filter_goes_before_the_view() ->
     drive(steps)
 
 
+def test_keys_are_for_the_server_under_the_cursor_whatever_became_of_the_selection() -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
+        await pilot.press("j", "k")
+        await pilot.pause()
+        app.desk.selection = ("far-box", "", "")
+        session.deliver_next()
+        await pilot.pause()
+        assert "▸ prod" in text_on(app)
+        assert "x stop" in text_on(app)
+        await pilot.press("x")
+        await pilot.pause()
+        assert "Stop prod?" in text_on(app)
+
+    drive(steps)
+
+
 def test_a_stop_is_asked_about_with_the_focus_on_cancel() -> None:
     async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
         shown = text_on(app)

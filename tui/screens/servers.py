@@ -108,10 +108,11 @@ class ServersScreen(TableScreen):
         self._show_about(len(lines))
 
     def _follow_selection(self) -> None:
-        """Keep the cursor on the selected server, or select what the table chose when that row is gone."""
+        """Keep the cursor on the selected server; what is under the cursor then is what every key is for."""
         wanted = self.desk.wanted or self.desk.selection
-        if wanted is None or not (self.table.cursor_key == wanted[0] or self.table.move_to(wanted[0])):
-            self._select(self.table.cursor_key)
+        if wanted is not None and self.table.cursor_key != wanted[0]:
+            self.table.move_to(wanted[0])
+        self._select(self.table.cursor_key)
 
     def _select(self, name: object) -> None:
         server = next((one for one in self._servers if one.name == name), None)
