@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -187,6 +188,12 @@ class EngineStage:
         """What somebody does with docker's own command line."""
         environ = os.environ | ({"DOCKER_HOST": self.address} if self.address else {})
         subprocess.run(["docker", *arguments], check=True, capture_output=True, env=environ)
+
+    def kill_triton(self, container: str) -> None:
+        """Kill the server inside a container, as the kernel would: its first process lives on and ends by itself."""
+        processes = self.client.api.top(container, ps_args="-eo pid,comm")["Processes"]
+        (pid,) = [int(pid) for pid, command in processes if command == "tritonserver"]
+        os.kill(pid, signal.SIGKILL)
 
     def clean(self) -> None:
         for process in self._processes:

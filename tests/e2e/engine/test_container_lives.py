@@ -19,12 +19,6 @@ from tritop.server_spec import docker_run_line
 
 pytestmark = pytest.mark.engine
 
-KILL_TRITON = """
-for folder in /proc/[0-9]*; do
-  read -r -d '' command < $folder/cmdline && [ "$command" = tritonserver ] && kill -9 ${folder#/proc/}
-done
-"""
-
 
 def test_it_comes_up_serves_dies_and_comes_back_once(stage: EngineStage) -> None:
     hosted = stage.up()
@@ -44,9 +38,7 @@ def test_it_comes_up_serves_dies_and_comes_back_once(stage: EngineStage) -> None
     stage.run(infer_tiny(hosted.endpoint, 20))
 
     first_run = hosted.shown()["State"]["StartedAt"]
-    subprocess.run(
-        ["docker", "exec", hosted.container_name, "bash", "-c", KILL_TRITON], check=True, capture_output=True
-    )
+    stage.kill_triton(hosted.container_name)
     held_back = hosted.until_phase(Phase.BACKOFF)
     assert held_back.exit_code == 137
     assert "killed (SIGKILL)" in held_back.explanation

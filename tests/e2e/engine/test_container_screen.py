@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from queue import SimpleQueue
 
 import pytest
 
 from tests.e2e.engine.engine_stage import EngineStage
-from tests.e2e.engine.test_container_lives import KILL_TRITON
 from tests.e2e.tmux_terminal import ENDED, Open, then_say
 from tests.processes import wait_until
 from tritop.live import LiveSession
@@ -56,8 +54,7 @@ def test_a_session_shows_a_container_from_nothing_over_a_crash(stage: EngineStag
         wait_until(
             lambda: any((model.requests_per_s or 0) > 0 for model in arrived.newest.servers[0].models), "traffic flows"
         )
-        kill = ["docker", "exec", hosted.container_name, "bash", "-c", KILL_TRITON]
-        subprocess.run(kill, check=True, capture_output=True)
+        stage.kill_triton(hosted.container_name)
         wait_until(lambda: arrived.newest.servers[0].state is ServerState.CRASHED, "the crash shows")
         launch = arrived.newest.servers[0].launch
         assert launch is not None
@@ -87,7 +84,7 @@ def test_up_in_a_terminal(stage: EngineStage, open_terminal: Open) -> None:
     environ = [f"{key}={value}" for key, value in stage.environ.items() if key in kept]
     terminal = open_terminal(then_say(["env", *environ, *up]), 140, 40)
     terminal.wait_for("its models stand there", lambda text: "tiny" in text and "pair" in text and "● READY" in text)
-    stage.docker("exec", f"tritop-{name}", "bash", "-c", KILL_TRITON)
+    stage.kill_triton(f"tritop-{name}")
     terminal.wait_for("the crash", lambda text: "CRASHED" in text)
     terminal.wait_for("that it is back", lambda text: "● READY" in text.splitlines()[0])
     assert len(stage.containers(f"tritop-{name}")) == 1
@@ -126,7 +123,7 @@ def test_tritop_alone_goes_on_supervising_what_runs(stage: EngineStage, open_ter
     terminal = open_terminal(then_say(["env", *environ, sys.executable, "-m", "tritop"]), 160, 40)
     terminal.wait_for("its models stand there", lambda text: "tiny" in text and name in text)
     started = stage.client.api.inspect_container(f"tritop-{name}")["State"]["StartedAt"]
-    stage.docker("exec", f"tritop-{name}", "bash", "-c", KILL_TRITON)
+    stage.kill_triton(f"tritop-{name}")
 
     def runs_again() -> bool:
         state = stage.client.api.inspect_container(f"tritop-{name}")["State"]
