@@ -13,10 +13,12 @@ import pytest
 from tests.e2e.engine.engine_stage import EngineStage, stage_on
 from tests.e2e.engine.private_engine import PrivateEngine, private_engine
 from tests.e2e.engine.registry import Registry
+from tests.e2e.engine.test_servers_live import FOREIGN, PORTS, watching
 from tests.e2e.triton_calls import infer_tiny
 from tests.processes import wait_until
 from tests.running_triton import LoopThread
-from tritop.errors import RuntimeFailure
+from tritop.errors import RuntimeFailure, TimedOut
+from tritop.model import Source
 from tritop.runtimes.docker import Engine
 from tritop.runtimes.docker_client import check_listening, engine_address, open_client
 from tritop.runtimes.docker_errors import EngineFailure
@@ -76,6 +78,44 @@ def test_an_engine_that_hangs(own: tuple[PrivateEngine, EngineStage]) -> None:
         engine.send(signal.SIGCONT)
     hosted.until_ready()
     assert hosted.shown()["State"]["StartedAt"] == started
+
+
+def test_what_is_shown_of_containers_while_the_engine_hangs_is_the_last_with_its_age(
+    own: tuple[PrivateEngine, EngineStage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, stage = own
+    container = stage.other(f"{stage.prefix}-seen", FOREIGN, ports=PORTS, init=True)
+    container.start()
+    with watching(stage, monkeypatch) as watch:
+        name = container.name
+        before = watch.until(name, lambda one: one.container is not None, "it is found").container
+
+        def source() -> Source:
+            assert watch.newest is not None
+            assert watch.newest.engine is not None
+            return watch.newest.engine
+
+        engine.send(signal.SIGSTOP)
+        try:
+            wait_until(lambda: source().fault is not None, "the engine's fault is told")
+            first = source()
+            assert first.fault is not None
+            assert first.fault.title == TimedOut.title
+            assert "does not answer" in first.fault.sentence
+            assert first.age_s is not None
+            wait_until(lambda: (source().age_s or 0.0) > (first.age_s or 0.0) + 1.0, "the age grows")
+            shown = watch.server(name)
+            assert shown is not None, "a server is not dropped because the engine says nothing"
+            assert shown.container is not None
+            assert before is not None
+            assert (shown.container.id, shown.container.status) == (before.id, "running")
+        finally:
+            engine.send(signal.SIGCONT)
+        wait_until(lambda: source().fault is None, "it is read again")
+        shown = watch.server(name)
+        assert shown is not None
+        assert shown.container is not None
+        assert shown.container.started_at == before.started_at
 
 
 def test_a_stop_that_is_asked_for_while_the_engine_is_away(own: tuple[PrivateEngine, EngineStage]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.engine.engine_stage import EngineStage
+from tests.e2e.engine.test_container_faults import three_free_ports
 from tests.processes import wait_until
 from tritop.live import LiveSession
 from tritop.logs import LogLine
@@ -26,6 +28,7 @@ from tritop.operation import (
     Wish,
 )
 from tritop.runtimes.docker_client import engine_address
+from tritop.server_spec import ServerSpec
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -126,6 +129,37 @@ def test_a_server_is_launched_steered_and_removed(stage: EngineStage, monkeypatc
         assert removed.state is OperationState.DONE, removed.text
         wait_until(lambda: watch.server(name) is None, "it is gone")
         assert stage.containers(f"tritop-{name}") == []
+
+
+def obstacle(watch: Watch, spec: ServerSpec) -> str:
+    """What the form is told before anything is launched."""
+    preview = watch.perform(PreviewLaunch(spec)).result
+    assert isinstance(preview, LaunchPreview)
+    return preview.obstacle
+
+
+def test_what_is_in_the_way_is_told_before_the_launch_and_nothing_is_made(
+    stage: EngineStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = three_free_ports()
+    spec = stage.spec("wanted", base_port=base)
+    with watching(stage, monkeypatch) as watch:
+        assert obstacle(watch, spec) == ""
+        with socket.create_server(("127.0.0.1", base + 1)):
+            assert obstacle(watch, spec).startswith(f"Port {base + 1} is taken by ")
+            assert f"(process {os.getpid()})" in obstacle(watch, spec)
+        neighbour = f"{stage.prefix}-neighbour"
+        stage.other(neighbour, ["sleep", "600"], ports={"80/tcp": ("127.0.0.1", base)}).start()
+        assert obstacle(watch, spec).startswith(f"Port {base} is taken by the container {neighbour}.")
+        assert stage.containers(spec.container_name) == []
+        foreign = stage.spec("foreign")
+        stage.other(foreign.container_name, ["sleep", "600"])
+        assert obstacle(watch, foreign).startswith(f"A container that is not ours is named {foreign.container_name}.")
+        assert watch.perform(LaunchServer(foreign)).state is OperationState.FAILED
+        assert len(stage.containers(foreign.container_name)) == 1
+        gone = stage.spec("gone", repository=str(stage.models / "nowhere"))
+        assert str(stage.models / "nowhere") in obstacle(watch, gone)
+        assert stage.containers(gone.container_name) == []
 
 
 def test_a_foreign_container_is_found_and_touched_only_with_a_confirmation(
