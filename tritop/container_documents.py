@@ -119,6 +119,22 @@ def usage_of(stats: Json, mono: float) -> ContainerUsage | None:
     )
 
 
+def cpu_cores_of(stats: Json) -> float | None:
+    """CPU time over wall time between the two samples of one document; 1.0 is one core.
+
+    The engine puts the sample before the newest one beside it as `precpu_stats` and `preread`, unless it was
+    asked for one shot.
+    """
+    at, before = seconds_of(str(stats.get("read", ""))), seconds_of(str(stats.get("preread", "")))
+    new, old = (
+        _count(((stats.get(part) or {}).get("cpu_usage") or {}).get("total_usage"))
+        for part in ("cpu_stats", "precpu_stats")
+    )
+    if at is None or before is None or new is None or old is None or at <= before or new < old:
+        return None
+    return (new - old) / 1e9 / (at - before)
+
+
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 

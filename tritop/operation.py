@@ -187,6 +187,14 @@ class Wish(StrEnum):
     REMOVE = "remove"
     """Stop it and remove its container, its log with it."""
 
+    @property
+    def done(self) -> str:
+        """What became of a server of which this was asked."""
+        return _DONE[self]
+
+
+_DONE = {Wish.START: "started", Wish.STOP: "stopped", Wish.RESTART: "restarted", Wish.REMOVE: "removed"}
+
 
 @dataclass(frozen=True, slots=True)
 class SteerServer:

@@ -13,7 +13,7 @@ from tritop.live.containers import ContainerDesk
 from tritop.live.fleet import Fleet
 from tritop.live.operations import Done, Progress
 from tritop.live.watched import Watched
-from tritop.model import EventKind, Launch
+from tritop.model import Launch
 from tritop.operation import LaunchPreview, LaunchServer, PreviewLaunch, ServerOperation, SetTraffic, SteerServer, Wish
 
 if TYPE_CHECKING:
@@ -25,13 +25,6 @@ POLL_S = 0.2
 FIRST_LOOK_S = 15.0
 """How long a container that is supervised again may take to be looked at."""
 
-_KINDS = {
-    Wish.START: EventKind.SERVER_STARTED,
-    Wish.STOP: EventKind.SERVER_STOPPED,
-    Wish.RESTART: EventKind.SERVER_RESTARTED,
-    Wish.REMOVE: EventKind.SERVER_REMOVED,
-}
-_DONE_WORDS = {Wish.START: "started", Wish.STOP: "stopped", Wish.RESTART: "restarted", Wish.REMOVE: "removed"}
 _UP = ("READY", "NOT_READY")
 """States of a Launch, as the next."""
 _NO_MORE = {Wish.STOP: ("STOPPED", "ABSENT"), Wish.REMOVE: ("ABSENT",)}
@@ -114,21 +107,10 @@ class ServerDesk:
 
     def _entry(self, operation: LaunchServer | SteerServer) -> Entry:
         """An entry of the ledger about something that begins now."""
-        from tritop.control.author import this_author
-        from tritop.control.entry import Entry, new_id
+        from tritop.control.server_entry import server_entry
 
-        at = self._clock()
-        wish = "launch" if isinstance(operation, LaunchServer) else operation.wish.value
-        return Entry(
-            id=new_id(at),
-            at=at,
-            kind=EventKind.SERVER_LAUNCHED if isinstance(operation, LaunchServer) else _KINDS[operation.wish],
-            endpoint=self._address_of(operation.server),
-            server=operation.server,
-            author=this_author(),
-            action=f"{wish} server",
-            text=f"{wish} {operation.server}",
-        )
+        wish = None if isinstance(operation, LaunchServer) else operation.wish
+        return server_entry(operation.server, wish, self._clock(), self._address_of(operation.server))
 
     # -- launching ------------------------------------------------------------------------
 
@@ -199,11 +181,11 @@ class ServerDesk:
         if operation.wish is Wish.REMOVE:
             (await self._containers.desk()).forget(operation.server)
         if operation.wish in (Wish.STOP, Wish.REMOVE):
-            return Done(f"{operation.server} is {_DONE_WORDS[operation.wish]}.")
+            return Done(f"{operation.server} is {operation.wish.done}.")
         watched.resume()
         for each in traffic:
             self._submit(each)
-        return Done(_up_text(operation.server, _DONE_WORDS[operation.wish], launch))
+        return Done(_up_text(operation.server, operation.wish.done, launch))
 
     def _check_meant(self, watched: Watched, operation: SteerServer) -> None:
         launch = watched.launch()
@@ -244,11 +226,11 @@ class ServerDesk:
                 return launch
             if _is_given_up(wish, launch, moved=moved):
                 why = launch.explanation or f"it is {launch.state}"
-                raise OperationFailed(f"{watched.name} could not be {_DONE_WORDS[wish]}: {why}")
+                raise OperationFailed(f"{watched.name} could not be {wish.done}: {why}")
             again = f", again in {launch.restart_in_s:.0f} s" if launch.restart_in_s is not None else ""
             progress(f"{launch.step or launch.state.lower().replace('_', ' ')}{again}")
             await asyncio.sleep(POLL_S)
-        raise OperationFailed(f"something else was asked of {watched.name} before it was {_DONE_WORDS[wish]}.")
+        raise OperationFailed(f"something else was asked of {watched.name} before it was {wish.done}.")
 
     # -- containers that no supervisor of this session holds ------------------------------
 
@@ -317,7 +299,7 @@ class ServerDesk:
         if operation.wish is Wish.RESTART:
             for each in traffic:
                 self._submit(each)
-        return Done(f"the container {container.name} was {_DONE_WORDS[operation.wish]}.")
+        return Done(f"the container {container.name} was {operation.wish.done}.")
 
 
 def _is_done(wish: Wish, state: str, *, moved: bool) -> bool:

@@ -143,6 +143,18 @@ class Engine:
             raise
         return found
 
+    async def stats(self, container_id: str) -> dict[str, Any]:
+        """What a container uses, with the counters of a second before: the engine takes that second to answer.
+
+        Raises:
+            EngineFailure: it is gone, or the engine does not answer.
+        """
+        return dict(
+            await self._apart(
+                f"ask what {container_id[:12]} uses", lambda client: client.api.stats(container_id, stream=False)
+            )
+        )
+
     async def containers(self, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Every container with these labels, running or not, as the engine lists them."""
         filters = {"label": list(labels)} if labels else {}

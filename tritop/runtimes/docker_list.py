@@ -34,6 +34,8 @@ class TritonContainer:
     """Of its last run, for one that does not run."""
     engine_restarts: int
     """How often the engine itself restarted it."""
+    memory_limit_bytes: int | None
+    """`None` where it has no limit of its own."""
     endpoint: Endpoint | None
     """Where it answers from this host; `None` where its ports are not published or it does not run."""
 
@@ -75,6 +77,7 @@ def triton_container(shown: Mapping[str, Any], owner: str = "") -> TritonContain
         finished_at=container.finished_at,
         exit_code=container.exit_code,
         engine_restarts=container.engine_restarts,
+        memory_limit_bytes=container.memory_limit_bytes,
         endpoint=endpoint_of(sight, container.name),
     )
 

@@ -38,6 +38,13 @@ def state_of(stage: EngineStage) -> str:
     return str(found["State"]) if found else ""
 
 
+def events_of(stage: EngineStage) -> list[dict[str, Any]]:
+    """What the ledger has of the server, oldest first."""
+    code, out, err = stage.answer("events", "--json")
+    assert code == 0, err
+    return [one for line in out.splitlines() if (one := json.loads(line))["server"] == name_of(stage)]
+
+
 def row_of(stage: EngineStage) -> dict[str, Any]:
     code, out, _ = stage.answer("ps", "--json")
     assert code == 0
@@ -56,6 +63,9 @@ def test_up_ps_restart_down(stage: EngineStage) -> None:
     stage.run(infer_tiny(Endpoint("x", host, int(port)), 3))
     row = row_of(stage)
     assert (row["state"], row["health"], row["managed"]) == ("running", "ready", True)
+    assert 0 <= row["cpu_cores"] <= (os.cpu_count() or 1)
+    assert row["memory_used_bytes"] > 20_000_000, "a server with two models"
+    assert row["memory_limit_bytes"] is None
     assert row["endpoint"] == document["endpoint"]
 
     code, out, err = stage.answer(*up(stage, "--json"))
@@ -71,11 +81,16 @@ def test_up_ps_restart_down(stage: EngineStage) -> None:
     assert (code, out) == (0, f"{name_of(stage)}  stopped\n")
     row = row_of(stage)
     assert (row["state"], row["exit_code"], row["endpoint"]) == ("exited", 0, None)
+    assert (row["cpu_cores"], row["memory_used_bytes"]) == (None, None)
     code, _, err = stage.answer("up", "--name", name_of(stage), "--detach")
     assert code == 0, f"its settings are remembered: {err}"
     code, out, _ = stage.answer("down", "--remove", name_of(stage))
     assert (code, out) == (0, f"{name_of(stage)}  removed\n")
     assert container_of(stage) is None
+    told = [(one["kind"], one["succeeded"]) for one in events_of(stage)]
+    launched, stopped = ("server launched", True), ("server stopped", True)
+    assert told == [launched, ("server restarted", True), stopped, launched, ("server removed", True)]
+    assert {one["endpoint"] for one in events_of(stage)[:3]} == {document["endpoint"]}
 
 
 def test_up_of_what_cannot_start_leaves_nothing(stage: EngineStage) -> None:

@@ -17,7 +17,7 @@ from docker.errors import APIError, ImageNotFound
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritop.container_documents import looks_like_triton, seconds_of
+from tritop.container_documents import cpu_cores_of, looks_like_triton, seconds_of
 from tritop.model import ImageLayer
 from tritop.runtimes.desired import Desk, Wanted, held
 from tritop.runtimes.docker_errors import engine_failure, pull_failure, transport_failure
@@ -343,3 +343,16 @@ def test_what_was_wrong_while_it_ran_is_not_said_of_a_server_that_was_stopped() 
     assert launch_of(state, Sight(now=0.0)).explanation == "It has not answered for 31 s."
     stopped = replace(state, phase=Phase.STOPPED, explanation="It was stopped.")
     assert launch_of(stopped, Sight(now=0.0)).explanation == "It was stopped."
+
+
+def test_cpu_is_counted_between_the_two_samples_of_a_document() -> None:
+    stats = {
+        "read": "1970-01-01T00:00:12.5Z",
+        "preread": "1970-01-01T00:00:10.5Z",
+        "cpu_stats": {"cpu_usage": {"total_usage": 4_000_000_000}},
+        "precpu_stats": {"cpu_usage": {"total_usage": 1_000_000_000}},
+    }
+    assert cpu_cores_of(stats) == 1.5
+    assert cpu_cores_of(stats | {"preread": "0001-01-01T00:00:00Z"}) is None, "there was no sample before"
+    assert cpu_cores_of(stats | {"precpu_stats": {"cpu_usage": {"total_usage": 5_000_000_000}}}) is None
+    assert cpu_cores_of({}) is None

@@ -34,7 +34,9 @@ def _run(namespace: argparse.Namespace) -> int:
 
 async def _down(names: Sequence[str], *, everything: bool, remove: bool) -> int:
     from tritop.cli.containers import choose, desk_of, ours
+    from tritop.cli.recorded import recorded
     from tritop.runtimes.docker import Engine
+    from tritop.runtimes.supervisor import Wish
 
     engine = Engine()
     try:
@@ -43,10 +45,13 @@ async def _down(names: Sequence[str], *, everything: bool, remove: bool) -> int:
         for container in containers if everything else choose(containers, names, "down"):
             if container.running:
                 complain(f"stopping {container.profile}: requests under way are finished first.")
-            await _stop(engine, desk, container)
-            if remove:
-                await engine.remove(container.id)
-                desk.forget(container.profile)
+            endpoint = container.endpoint.grpc_address if container.endpoint else ""
+            with recorded(container.profile, Wish.REMOVE if remove else Wish.STOP, endpoint) as recording:
+                recording.changed = container.running or remove
+                await _stop(engine, desk, container)
+                if remove:
+                    await engine.remove(container.id)
+                    desk.forget(container.profile)
             print(f"{container.profile}  {'removed' if remove else 'stopped'}", flush=True)
     finally:
         engine.close()

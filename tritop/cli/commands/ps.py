@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tritop.cli.commands import Command
 from tritop.cli.text import aligned, cells, printable
+from tritop.units import size
 
 if TYPE_CHECKING:
+    from tritop.runtimes.docker import Engine
     from tritop.runtimes.docker_list import TritonContainer
     from tritop.runtimes.supervisor import Health
 
-_HEADING = ("SERVER", "CONTAINER", "STATE", "HEALTH", "SINCE", "ENDPOINT", "RUN BY", "IMAGE")
+_HEADING = ("SERVER", "CONTAINER", "STATE", "HEALTH", "SINCE", "CPU", "MEMORY", "ENDPOINT", "RUN BY", "IMAGE")
+_RIGHT = [title in ("CPU", "MEMORY") for title in _HEADING]
+_MEASURED = 20
+"""Containers that are asked what they use: each takes a thread and a second, all at the same time."""
+_MEASURING_S = 4.0
+
+
+class Seen(NamedTuple):
+    """One container, as it is now."""
+
+    container: TritonContainer
+    health: Health
+    cpu_cores: float | None
+    memory_used_bytes: int | None
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,14 +43,14 @@ def _run(namespace: argparse.Namespace) -> int:
     if namespace.json:
         from tritop.cli.output import as_json
 
-        print(as_json({"containers": [_document(container, health) for container, health in containers]}))
+        print(as_json({"containers": [_document(seen) for seen in containers]}))
         return 0
-    rows = [_HEADING, *(_row(container, health) for container, health in containers)]
-    print("\n".join(aligned(rows, [False] * len(_HEADING))))
+    rows = [_HEADING, *(_row(seen) for seen in containers)]
+    print("\n".join(aligned(rows, _RIGHT)))
     return 0
 
 
-async def _look(*, everything: bool) -> list[tuple[TritonContainer, Health]]:
+async def _look(*, everything: bool) -> list[Seen]:
     import asyncio
 
     from tritop.runtimes.docker import Engine
@@ -44,11 +59,36 @@ async def _look(*, everything: bool) -> list[tuple[TritonContainer, Health]]:
     engine = Engine()
     try:
         found = await list_tritons(engine)
+        shown = [one for one in found if everything or one.running or (one.managed and one.owner == engine.owner)]
+        running = [one for one in shown if one.status == "running"][:_MEASURED]
+        healths, used = await asyncio.gather(
+            asyncio.gather(*(_health(container) for container in shown)),
+            asyncio.gather(*(_usage(engine, container) for container in running)),
+        )
     finally:
         engine.close()
-    shown = [one for one in found if everything or one.running or (one.managed and one.owner == engine.owner)]
-    healths = await asyncio.gather(*(_health(container) for container in shown))
-    return list(zip(shown, healths, strict=True))
+    usage = {container.id: one for container, one in zip(running, used, strict=True)}
+    return [
+        Seen(container, health, *usage.get(container.id, (None, None)))
+        for container, health in zip(shown, healths, strict=True)
+    ]
+
+
+async def _usage(engine: Engine, container: TritonContainer) -> tuple[float | None, int | None]:
+    """CPU [cores] and memory [bytes]; unknown where the engine does not say in time."""
+    import asyncio
+
+    from tritop.container_documents import cpu_cores_of, usage_of
+    from tritop.derive.containers import memory_used
+    from tritop.runtimes.docker_errors import EngineFailure
+
+    try:
+        async with asyncio.timeout(_MEASURING_S):
+            stats = await engine.stats(container.id)
+    except (EngineFailure, TimeoutError):
+        return None, None
+    sample = usage_of(stats, time.monotonic())
+    return cpu_cores_of(stats), memory_used(sample) if sample is not None else None
 
 
 async def _health(container: TritonContainer) -> Health:
@@ -64,7 +104,8 @@ async def _health(container: TritonContainer) -> Health:
         await probe.close()
 
 
-def _row(container: TritonContainer, health: Health) -> tuple[str, ...]:
+def _row(seen: Seen) -> tuple[str, ...]:
+    container = seen.container
     state = container.status if container.exit_code is None else f"{container.status} ({container.exit_code})"
     endpoint = container.endpoint.grpc_address if container.endpoint else "--"
     since = container.started_at or container.finished_at
@@ -72,8 +113,10 @@ def _row(container: TritonContainer, health: Health) -> tuple[str, ...]:
         container.profile or "--",
         container.name,
         state,
-        _HEALTH_WORDS[health.value],
+        _HEALTH_WORDS[seen.health.value],
         _age(since),
+        _cores(seen.cpu_cores),
+        size(seen.memory_used_bytes),
         endpoint,
         container.owner or "others",
         container.image,
@@ -89,6 +132,10 @@ def _short(text: str) -> str:
     return text if cells(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
+def _cores(cores: float | None) -> str:
+    return "--" if cores is None else f"{cores:.2f}"
+
+
 def _age(at: float | None) -> str:
     if at is None:
         return "--"
@@ -97,7 +144,8 @@ def _age(at: float | None) -> str:
     return duration(max(0.0, time.time() - at))
 
 
-def _document(container: TritonContainer, health: Health) -> dict[str, object]:
+def _document(seen: Seen) -> dict[str, object]:
+    container, health = seen.container, seen.health
     endpoint = container.endpoint
     return {
         "name": container.profile or None,
@@ -112,6 +160,9 @@ def _document(container: TritonContainer, health: Health) -> dict[str, object]:
         "finished_at": _iso(container.finished_at),
         "exit_code": container.exit_code,
         "engine_restarts": container.engine_restarts,
+        "cpu_cores": seen.cpu_cores,
+        "memory_used_bytes": seen.memory_used_bytes,
+        "memory_limit_bytes": container.memory_limit_bytes,
         "endpoint": endpoint.grpc_address if endpoint else None,
         "metrics": (endpoint.metrics_url or None) if endpoint else None,
     }

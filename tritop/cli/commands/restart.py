@@ -27,13 +27,17 @@ def _run(namespace: argparse.Namespace) -> int:
 
 async def _restart(names: Sequence[str], *, as_json: bool) -> int:
     from tritop.cli.containers import choose, desk_of, ours
+    from tritop.cli.recorded import recorded
     from tritop.runtimes.docker import Engine
+    from tritop.runtimes.supervisor import Wish
 
     engine = Engine()
     try:
         desk = await desk_of(engine)
         for container in choose(await ours(engine), names, "restart"):
-            await _restart_one(engine, desk, container, as_json=as_json)
+            endpoint = container.endpoint.grpc_address if container.endpoint else ""
+            with recorded(container.profile, Wish.RESTART, endpoint):
+                await _restart_one(engine, desk, container, as_json=as_json)
     finally:
         engine.close()
     return 0

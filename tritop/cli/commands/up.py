@@ -52,10 +52,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(namespace: argparse.Namespace) -> int:
     import asyncio
+    import time
 
     namespace.once = namespace.ndjson = False
     configuration = serving.configuration_of(namespace)
     from tritop.cli.launching import dry_run_line, prepare, up_detached
+    from tritop.cli.recorded import recorded
+    from tritop.container_documents import seconds_of
     from tritop.runtimes.docker import Engine
 
     if namespace.dry_run:
@@ -67,7 +70,12 @@ def _run(namespace: argparse.Namespace) -> int:
     engine = Engine()
     server = asyncio.run(prepare(namespace, configuration, engine, os.environ))
     if detach:
-        return asyncio.run(up_detached(server, wait=not namespace.no_wait, as_json=namespace.json))
+        began = time.time()
+        with recorded(server.name, None) as recording:
+            code = asyncio.run(up_detached(server, wait=not namespace.no_wait, as_json=namespace.json))
+            recording.endpoint = server.endpoint.grpc_address
+            recording.changed = (seconds_of(server.state.run) or 0.0) >= began
+        return code
     return _show(server, namespace, configuration)
 
 
