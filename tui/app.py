@@ -23,7 +23,7 @@ from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from tritop.model import Snapshot
-from tritop.operation import OperationState, SetTraffic
+from tritop.operation import EditConfig, OperationState, SetTraffic
 from tritop.session import Session
 from tritop.settings import Settings
 from tui.commands import ActionCommands, ModelCommands
@@ -195,13 +195,15 @@ class TritopApp(App[object]):
         shows_failures = isinstance(screen, SnapshotScreen) and screen.activity_room > 0
         for ended in self.desk.new_endings():
             failed = ended.state is OperationState.FAILED
-            text = self.desk.look.clean(ended.text, 400) or ("it failed" if failed else "done")
+            # What went well is in the events at length, and hides what lies below it only briefly.
+            text = self.desk.look.clean(ended.text, 400 if failed else 120) or ("it failed" if failed else "done")
             if failed and shows_failures:
                 continue
             if failed:
                 self.notify(text, title="not done", severity="error", timeout=10, markup=False)
             elif not isinstance(ended.operation, SetTraffic):
-                self.notify(text, title="done", timeout=6, markup=False)
+                on_trial = isinstance(ended.operation, EditConfig) and ended.operation.trial_s is not None
+                self.notify(text, title="on trial" if on_trial else "done", timeout=4, markup=False)
         for trial in self.desk.new_left_open():
             text = (
                 f"The trial of {self.desk.look.clean(trial.model, 60)} is {trial.state}: Z takes it back, K keeps it."

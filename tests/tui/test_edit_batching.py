@@ -265,6 +265,11 @@ def test_an_edit_on_trial_takes_its_terms_along() -> None:
         assert isinstance(change, EditConfig)
         assert change.trial_s == 45.0
         assert change.rails == replace(DEFAULT_RAILS, queue_us=None)
+        session.end(OperationState.DONE, "matrix: " + "what was changed, " * 30)
+        await pilot.pause()
+        (told,) = app._notifications
+        assert told.title == "on trial"
+        assert len(told.message) <= 120, "it lies over the numbers that are watched now"
 
     drive(steps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from tests.tui.sample_servers import (
     servers_snapshot,
 )
 from tests.tui.samples import HOSTILE_NAMES, sample_snapshot
-from tritop.model import Fault, ModelState, ModelVersion, Server, ServerState, Snapshot, Source, SourceState
+from tritop.model import Fault, Launch, ModelState, ModelVersion, Server, ServerState, Snapshot, Source, SourceState
 from tui.glyphs import glyphs
 from tui.present.container_page import about_lines, container_section
 from tui.present.filtering import Order
@@ -128,12 +129,24 @@ def test_columns_go_where_there_is_no_room(width: int, titles: str) -> None:
 def test_columns_that_nobody_has_anything_for_are_left_out() -> None:
     snapshot = sample_snapshot()
     assert {column.key for column in server_columns(snapshot, LOOK, 200)} == {
-        "server", "state", "on", "restarts", "requests", "why",
+        "server", "state", "on", "up", "restarts", "requests", "cpu", "memory", "why",
     }  # fmt: skip
+    remote = replace(snapshot, servers=tuple(replace(server, launch=None) for server in snapshot.servers))
+    assert {column.key for column in server_columns(remote, LOOK, 200)} == {"server", "state", "on", "requests", "why"}
     prod = replace(snapshot, servers=(running(snapshot),))
     keys = {column.key for column in server_columns(prod, LOOK, 300)}
     assert {"gpus", "limit", "image"} <= keys
     assert "exit" not in keys
+
+
+def test_an_embedded_server_has_its_own_processes() -> None:
+    snapshot = sample_snapshot()
+    (demo, *others) = snapshot.servers
+    started = Launch("local", "READY", pid=7, started_at=snapshot.at - 300.0, memory_used_bytes=3 << 30)
+    snapshot = replace(snapshot, servers=(replace(demo, launch=started, cpu_cores=1.25), *others))
+    row = next(line for line in table(snapshot, 160) if demo.name in line)
+    assert "embedded" in row
+    assert re.search(r"5 min +0 .* 1\.2 +3\.0 GiB ", row), row
 
 
 def test_what_is_unknown_is_never_0() -> None:

@@ -9,6 +9,7 @@ from tritop.derive.catalogue import highest_ready, order, reached_by
 from tritop.derive.events import Sight, notice
 from tritop.derive.gauges import CustomTrack, HostGauges, host_gauges, next_custom, triton_gpus
 from tritop.derive.layout import Key
+from tritop.derive.process import ProcessTrack, next_process
 from tritop.derive.round import Round, ServerRound
 from tritop.derive.rows import RowSources, RowTrack, device_of, next_rows
 from tritop.derive.sources import API, METRICS, contained_state, server_state, source_of, strip
@@ -30,6 +31,7 @@ class ServerTrack:
     keys: tuple[Key, ...] = ()
     rows: Mapping[Key, RowTrack] = field(default_factory=dict)
     sight: Sight = field(default_factory=Sight)
+    process: ProcessTrack = field(default_factory=ProcessTrack)
 
 
 def next_server(
@@ -64,13 +66,14 @@ def next_server(
     if view.exposition is not None:
         metrics = source_of(now, METRICS, MetricsReading)
         custom = next_custom(custom, view.exposition, metrics.period_s if metrics is not None else at.interval_s)
-    server = replace(_server(before, now, view, host, at), container=container)
+    process = next_process(before.process, now)
+    server = replace(_server(before, now, view, host, at), container=container, cpu_cores=process.cpu_cores)
     server = replace(server, state=contained_state(server, now))
     server = replace(server, models=_models(before, rows), custom=custom.samples)
     sight = _sight(server, now, view, before.sight)
     noticed = notice(before.sight, sight, now.name, at.at, at.mono)
     sight = replace(sight, lost=noticed.lost, restarted_at=noticed.restarted_at)
-    return ServerTrack(server, view, gpus, noticed.events, custom, keys, rows, sight)
+    return ServerTrack(server, view, gpus, noticed.events, custom, keys, rows, sight, process)
 
 
 def _server(before: ServerTrack, now: ServerRound, view: View, host: HostGauges, at: Round) -> Server:

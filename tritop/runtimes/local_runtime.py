@@ -20,6 +20,7 @@ from tritop.model import Launch
 from tritop.runtimes.checkup import Checkup
 from tritop.runtimes.classify import ExitFacts, classify_exit, refusal
 from tritop.runtimes.docker_launch import Sight, launch_of
+from tritop.runtimes.group_usage import GroupWatch
 from tritop.runtimes.local import LocalEnd, LocalServer
 from tritop.runtimes.memory_kills import memory_kills
 from tritop.runtimes.stubs import processes_in_group
@@ -68,6 +69,7 @@ class LocalRuntime:
         self._made_after = 0
         """The last run before what is there now was made: as long as there is none after it, it was not started."""
         self._checkup = Checkup()
+        self._group = GroupWatch()
         self._coming: asyncio.Task[None] | None = None
         self._prepared_run = 0
         self._progress: tuple[int, int, str] | None = None
@@ -206,7 +208,13 @@ class LocalRuntime:
             log_path=seen.log_path,
             log_tail=seen.log_tail,
         )
-        launch = launch_of(state, sight)
+        used = self._group.look(seen.pid)
+        launch = replace(
+            launch_of(state, sight),
+            started_at=used.started_at,
+            cpu_s=used.cpu_s,
+            memory_used_bytes=used.memory_bytes,
+        )
         if self._fault and not launch.explanation:
             launch = replace(launch, explanation=self._fault)
         if self._progress is None or state.phase is not Phase.STARTING:

@@ -7,7 +7,8 @@ from tui.format import age_s, count
 from tui.present.look import Look
 
 __all__ = [
-    "exit_code", "image_text", "is_foreign", "ports_text", "restarts", "runs_on", "server_why", "up_s", "whose",
+    "cpu_cores", "exit_code", "image_text", "is_foreign", "memory_used_bytes", "ports_text", "restarts", "runs_on",
+    "server_why", "up_s", "whose",
 ]  # fmt: skip
 
 
@@ -35,9 +36,23 @@ def whose(container: Container, look: Look) -> str:
 def up_s(server: Server, now: float) -> float | None:
     """How long it has been running, `None` where it does not or nobody knows."""
     container = server.container
-    if container is None or container.started_at is None or not container.runs:
-        return None
-    return max(0.0, now - container.started_at)
+    if container is not None:
+        started_at = container.started_at if container.runs else None
+    else:
+        started_at = server.launch.started_at if server.launch is not None else None
+    return None if started_at is None else max(0.0, now - started_at)
+
+
+def cpu_cores(server: Server) -> float | None:
+    """CPU time over wall time of its container, or of its processes where tritop runs them on this host."""
+    return server.cpu_cores if server.container is None else server.container.cpu_cores
+
+
+def memory_used_bytes(server: Server) -> int | None:
+    """Memory of its container, or of its processes where tritop runs them on this host."""
+    if server.container is not None:
+        return server.container.memory_used_bytes
+    return server.launch.memory_used_bytes if server.launch is not None else None
 
 
 def restarts(server: Server) -> int | None:

@@ -9,7 +9,17 @@ from tritop.model import Server, ServerState, Snapshot, SourceState
 from tui.format import UNKNOWN, age_s, bytes_iec, count, rate
 from tui.present.filtering import Order, SortValue
 from tui.present.look import SERVER_TONES, Look
-from tui.present.server_words import exit_code, image_text, ports_text, restarts, runs_on, server_why, up_s
+from tui.present.server_words import (
+    cpu_cores,
+    exit_code,
+    image_text,
+    memory_used_bytes,
+    ports_text,
+    restarts,
+    runs_on,
+    server_why,
+    up_s,
+)
 from tui.situation import Place
 from tui.widgets.line_table import Column, Row
 from tui.widgets.lines import Line
@@ -65,7 +75,9 @@ def server_columns(snapshot: Snapshot, look: Look, width: int) -> tuple[Column, 
     }
     hidden = set()
     if not containers:
-        hidden = {"up", "cpu", "memory", "limit", "received", "sent", "ports", "image", "gpus"}
+        hidden = {"limit", "received", "sent", "ports", "image", "gpus"}
+    if not containers and all(server.launch is None for server in servers):
+        hidden |= {"up", "cpu", "memory"}
     if not any(gpus):
         hidden.add("gpus")
     if all(container.memory_limit_bytes is None for container in containers):
@@ -98,12 +110,12 @@ def _row(server: Server, columns: Sequence[Column], snapshot: Snapshot, look: Lo
         "restarts": count(restarts(server)),
         "exit": count(exit_code(server)),
         "requests": rate(requests_per_s(server)),
+        "cpu": cores(cpu_cores(server)),
+        "memory": bytes_iec(memory_used_bytes(server)),
         "why": server_why(snapshot, server, look),
     }
     if container is not None:
         cells |= {
-            "cpu": cores(container.cpu_cores),
-            "memory": bytes_iec(container.memory_used_bytes),
             "limit": bytes_iec(container.memory_limit_bytes) if container.memory_limit_bytes is not None else "none",
             "received": bytes_iec(container.received_bytes_per_s),
             "sent": bytes_iec(container.sent_bytes_per_s),
@@ -160,8 +172,8 @@ SERVER_SORT_VALUES: dict[str, Callable[[Server, float], SortValue]] = {
     "restarts": lambda server, now: restarts(server),
     "exit": lambda server, now: exit_code(server),
     "requests": lambda server, now: requests_per_s(server),
-    "cpu": lambda server, now: server.container.cpu_cores if server.container is not None else None,
-    "memory": lambda server, now: server.container.memory_used_bytes if server.container is not None else None,
+    "cpu": lambda server, now: cpu_cores(server),
+    "memory": lambda server, now: memory_used_bytes(server),
     "limit": lambda server, now: server.container.memory_limit_bytes if server.container is not None else None,
     "received": lambda server, now: server.container.received_bytes_per_s if server.container is not None else None,
     "sent": lambda server, now: server.container.sent_bytes_per_s if server.container is not None else None,
