@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,17 @@ class Thresholds:
     """Requests that wait."""
     gpu_utilization_ratio: tuple[float, float] = (0.80, 0.95)
     gpu_memory_ratio: tuple[float, float] = (0.85, 0.95)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchProfile:
+    """`[servers.NAME]` of the config file, which the form of a new server can be filled with."""
+
+    name: str
+    fields: Mapping[str, Any]
+    """Those of a ServerSpec that it gives."""
+    error: str = ""
+    """Why it cannot be used, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +55,4 @@ class Settings:
     columns: tuple[str, ...] = ()
     """Keys of the overview's columns in order; empty lets the width decide."""
     thresholds: Thresholds = field(default_factory=Thresholds)
+    profiles: tuple[LaunchProfile, ...] = ()

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tui.changing_session import FakeChangingSession, launch_of
 from tests.tui.samples import HOSTILE_NAMES, sample_snapshot
 from tritop.operation import LaunchPreview, PreviewLaunch
 from tritop.server_spec import DEFAULT_IMAGE, ServerSpec
-from tritop.settings import Settings
+from tritop.settings import LaunchProfile, Settings
 from tui.asking import Question
 from tui.desk import Desk
-from tui.present.launch_fields import LAUNCH_FIELDS, LaunchDraft, Places, launch_draft, launch_values
+from tui.present.launch_fields import LAUNCH_FIELDS, LaunchDraft, Places, launch_draft, launch_values, profile_values
 from tui.present.launch_page import launch_answer_lines, launch_heading, launch_note
 from tui.present.look import Look
 from tui.widgets.lines import Line
@@ -158,3 +160,29 @@ def test_the_answer_of_an_engine_is_printable(name: str) -> None:
         for line in said.splitlines():
             assert line.isprintable()
             assert not look.ascii or line.isascii()
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "repository": st.just("/srv/models"),
+            "image": st.just("triton:mine"),
+            "gpus": st.sampled_from([(), ("all",), ("0", "1"), ("GPU-6f2c",)]),
+            "base_port": st.integers(1024, 60000),
+            "shm_bytes": st.integers(1, 1 << 40),
+            "memory_bytes": st.integers(6 << 20, 1 << 40),
+            "environment": st.just(("HF_TOKEN", "A")),
+            "arguments": st.lists(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1)).map(
+                lambda texts: tuple(f"--{text}" for text in texts)
+            ),
+        },
+    )
+)
+def test_what_a_profile_puts_into_the_fields_is_read_as_the_same(fields: dict[str, object]) -> None:
+    fields = {"name": "prod", "repository": "/m"} | {key: value for key, value in fields.items() if value != ()}
+    draft = launch_draft(profile_values(LaunchProfile("prod", fields)), PLACES)
+    if draft.spec is not None:
+        assert {name: getattr(draft.spec, name) for name in fields} == fields
+    else:
+        assert set(draft.errors) <= {"arguments", "memory", "shm"}, "only what no server could be run with"

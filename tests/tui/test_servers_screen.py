@@ -14,7 +14,7 @@ from tests.tui.sample_servers import engine_lost, servers_snapshot
 from tests.tui.test_app import place_of, text_on
 from tritop.model import Snapshot
 from tritop.operation import LaunchPreview, LaunchServer, OperationState, PreviewLaunch, SteerServer, Wish
-from tritop.settings import Settings
+from tritop.settings import LaunchProfile, Settings
 from tui.app import TritopApp
 from tui.keys import Place
 from tui.screens.launch import LaunchScreen
@@ -315,3 +315,42 @@ def test_every_size_works(size: tuple[int, int], settings: Settings) -> None:
         assert len(shown.splitlines()) == size[1]
 
     drive(steps, size=size, settings=settings)
+
+
+PROFILES = (
+    LaunchProfile("big", {"name": "big", "repository": "/srv/models", "gpus": ("0", "1"), "shm_bytes": 3 << 29}),
+    LaunchProfile("bad", {}, "tritop.toml: there is no setting servers.bad.colour."),
+)
+
+
+def test_a_profile_of_the_config_file_fills_the_form() -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
+        assert "^R profile" in text_on(app)
+        await pilot.press("ctrl+r")
+        await pilot.pause()
+        shown = text_on(app)
+        assert "big  /srv/models" in shown
+        assert "bad  tritop.toml: there is no setting" in shown
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        (told,) = app._notifications
+        assert "servers.bad.colour" in told.message
+        await pilot.press("ctrl+r", "enter")
+        await with_preview(pilot, session)
+        await pilot.press("enter")
+        await pilot.pause()
+        (launched,) = [one for one in session.submitted if isinstance(one, LaunchServer)]
+        spec = launched.spec
+        assert (spec.name, spec.repository, spec.gpus, spec.shm_bytes) == ("big", "/srv/models", ("0", "1"), 3 << 29)
+
+    drive(steps, keys=("7", "n"), settings=Settings(profiles=PROFILES))
+
+
+def test_without_profiles_the_form_says_how_to_make_one() -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
+        assert "profile" not in text_on(app)
+        await pilot.press("ctrl+r")
+        await pilot.pause()
+        assert any("[servers.NAME]" in told.message for told in app._notifications)
+
+    drive(steps, keys=("7", "n"))

@@ -13,6 +13,7 @@ from typing import Any
 from tritop.cli.containers import desk_of, failure_of, give_up, settle
 from tritop.cli.output import as_json
 from tritop.config import Configuration
+from tritop.config.profile import beside, fields_of_profile
 from tritop.errors import ReadError, RuntimeFailure, UsageError
 from tritop.runtimes.desired import Desk
 from tritop.runtimes.docker import Engine, this_owner
@@ -21,7 +22,6 @@ from tritop.runtimes.docker_spec import environment_of
 from tritop.runtimes.gpu_choice import gpus_by_uuid
 from tritop.runtimes.launch_preview import driver_is_here, gives_gpus
 from tritop.runtimes.ports import free_ports
-from tritop.runtimes.profile import fields_of_profile
 from tritop.runtimes.repository_folder import repository_path
 from tritop.runtimes.supervisor import Phase, Wish
 from tritop.server_spec import (
@@ -67,10 +67,9 @@ def _profile(namespace: argparse.Namespace, configuration: Configuration) -> dic
     if word is None:
         return {}
     if word in file.servers:
-        fields = fields_of_profile(word, file.servers[word], str(file.path))
+        fields = beside(file.path, fields_of_profile(word, file.servers[word], str(file.path)))
         if "repository" in fields:
-            assert file.path is not None
-            fields["repository"] = repository_path(str(file.path.parent / Path(fields["repository"]).expanduser()))
+            fields["repository"] = repository_path(fields["repository"])
         return fields
     path = repository_path(word)
     name = _NOT_IN_A_NAME.sub("-", Path(path).name).strip("-._")[:63]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritop.config.file import ConfigFile, Place, TargetTable, places, read_first
 from tritop.config.options import OPTION_BY_KEY, OPTIONS, Option, Value
+from tritop.config.profile import launch_profiles
 from tritop.errors import UsageError
 from tritop.settings import Settings, Thresholds
 
@@ -72,6 +73,7 @@ class Configuration:
             title=title,
             columns=columns if isinstance(columns, tuple) else (),
             thresholds=replace(Thresholds(), **self.file.thresholds),
+            profiles=launch_profiles(self.file.servers, self.file.path),
         )
 
     @property

@@ -33,7 +33,7 @@ class ConfigFile:
     thresholds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     targets: Mapping[str, TargetTable] = field(default_factory=dict)
     servers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    """`[servers.NAME]`: how `tritop up NAME` runs a container; checked by it, see `runtimes.profile`."""
+    """`[servers.NAME]`: how `tritop up NAME` runs a container; checked by it, see `profile`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from typing import Any
 from tritop.errors import UsageError
 from tritop.model import Snapshot
 from tritop.server_spec import DEFAULT_IMAGE, ServerSpec, check_spec, parse_gpus, parse_size
+from tritop.settings import LaunchProfile
 
-__all__ = ["LAUNCH_FIELDS", "LaunchDraft", "LaunchField", "Places", "launch_draft", "launch_values"]
+__all__ = ["LAUNCH_FIELDS", "LaunchDraft", "LaunchField", "Places", "launch_draft", "launch_values", "profile_values"]
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 _BLANK = ServerSpec("triton")
@@ -79,6 +80,15 @@ def launch_values(snapshot: Snapshot) -> dict[str, str]:
         "image": DEFAULT_IMAGE,
         "gpus": "all" if here else "none",
         "shm": "1g",
+    }
+
+
+def profile_values(profile: LaunchProfile) -> dict[str, str]:
+    """What a profile puts into the fields; those that it says nothing of are not among them."""
+    return {
+        key: _WRITERS.get(key, str)(profile.fields[name])
+        for key, (name, _) in _READERS.items()
+        if profile.fields.get(name) is not None
     }
 
 
@@ -157,3 +167,21 @@ _READERS: dict[str, tuple[str, Callable[[str, Places], object]]] = {
     "arguments": ("arguments", _arguments),
 }
 """Field of the form -> (field of ServerSpec, how it is read; `None` leaves its default)."""
+
+
+def _size_text(count_bytes: int) -> str:
+    """The shortest text that is read as exactly so many bytes."""
+    for unit, power in (("g", 3), ("m", 2), ("k", 1)):
+        if count_bytes % 1024**power == 0:
+            return f"{count_bytes // 1024**power}{unit}"
+    return str(count_bytes)
+
+
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "gpus": lambda gpus: ",".join(gpus) or "none",
+    "shm": _size_text,
+    "memory": _size_text,
+    "environment": " ".join,
+    "arguments": shlex.join,
+}
+"""Field of the form -> its text; what is read back is the same."""

@@ -8,12 +8,14 @@ from tui.present.lines import Piece, bullet, rule, wrapped
 from tui.present.look import Look
 from tui.widgets.lines import Line
 
-__all__ = ["LAUNCH_KEYS", "launch_answer_lines", "launch_heading", "launch_note"]
+__all__ = ["LAUNCH_KEYS", "PROFILE_KEY", "launch_answer_lines", "launch_heading", "launch_note"]
 
 LABEL = 12
 LAUNCH_KEYS = (
     ("Enter", "launch"), ("^O", "copy"), ("Esc", "back"), ("Tab", "next"), ("PgDn", "scroll"),
 )  # fmt: skip
+PROFILE_KEY = ("^R", "profile")
+"""Offered where the config file has profiles."""
 
 
 def launch_heading(draft: LaunchDraft, width: int, look: Look) -> Line:

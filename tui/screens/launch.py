@@ -12,11 +12,13 @@ from textual.containers import VerticalScroll
 from textual.widgets import Input
 
 from tritop.operation import LaunchPreview, LaunchServer, PreviewLaunch
+from tritop.settings import LaunchProfile
 from tui.desk import Desk
 from tui.present.edit_page import hint_lines, key_line
-from tui.present.launch_fields import LAUNCH_FIELDS, Places, launch_draft, launch_values
-from tui.present.launch_page import LAUNCH_KEYS, launch_answer_lines, launch_heading, launch_note
+from tui.present.launch_fields import LAUNCH_FIELDS, Places, launch_draft, launch_values, profile_values
+from tui.present.launch_page import LAUNCH_KEYS, PROFILE_KEY, launch_answer_lines, launch_heading, launch_note
 from tui.screens.asking_form import AskingForm
+from tui.screens.dialogs import ChoiceDialog
 from tui.screens.form_row import FormRow, row_of
 from tui.screens.painting import set_height
 from tui.widgets.lines import Lines, LinesView
@@ -38,6 +40,7 @@ class LaunchScreen(AskingForm[str, LaunchPreview]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+o", "copy", "copy", show=False),
+        Binding("ctrl+r", "profile", "profile", show=False, priority=True),
         # With priority the App moves the focus itself, before it hands on what was typed after these keys.
         Binding("tab,down", "app.focus_next", show=False, priority=True),
         Binding("shift+tab,up", "app.focus_previous", show=False, priority=True),
@@ -136,7 +139,8 @@ class LaunchScreen(AskingForm[str, LaunchPreview]):
             row.say(*launch_note(row.key, self._draft))
         self._show_hint()
         self.answer.show(launch_answer_lines(self._draft, self.question, width - 4, self.look))
-        self.keys.show([key_line(width, LAUNCH_KEYS)])
+        offered = (*LAUNCH_KEYS[:2], PROFILE_KEY, *LAUNCH_KEYS[2:]) if self.desk.settings.profiles else LAUNCH_KEYS
+        self.keys.show([key_line(width, offered)])
         super().show_body()
 
     def _show_hint(self) -> None:
@@ -151,6 +155,28 @@ class LaunchScreen(AskingForm[str, LaunchPreview]):
     def _copy(self, answer: LaunchPreview) -> None:
         self.app.copy_to_clipboard(answer.command)
         self.notify("copied: the docker run line", timeout=4, markup=False)
+
+    def action_profile(self) -> None:
+        """Fill the fields with a profile of the config file."""
+        profiles = {profile.name: profile for profile in self.desk.settings.profiles}
+        if not profiles:
+            self._say("the config file has no profile: [servers.NAME] makes one.")
+            return
+        choices = [
+            (name, self.look.clean(f"{name}  {profile.error or profile.fields.get('repository', '')}", 70))
+            for name, profile in profiles.items()
+        ]
+        self.app.push_screen(ChoiceDialog("Profile", choices), lambda name: self._fill(profiles.get(name or "")))
+
+    def _fill(self, profile: LaunchProfile | None) -> None:
+        if profile is None:
+            return
+        if profile.error:
+            self._say(profile.error)
+            return
+        values = launch_values(self.desk.latest) | profile_values(profile)
+        for row in self.query(FormRow):
+            row.hold(values[row.key])
 
     def action_scroll_answer(self, lines: int) -> None:
         """Scroll the answer."""

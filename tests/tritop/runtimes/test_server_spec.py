@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tritop.config.profile import fields_of_profile, launch_profiles
 from tritop.errors import UsageError
-from tritop.runtimes.profile import fields_of_profile
 from tritop.runtimes.repository_folder import models_in, repository_path
 from tritop.server_spec import (
     Ports,
@@ -167,3 +167,11 @@ def test_profiles() -> None:
 def test_wrong_profiles(table: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         fields_of_profile("p", table, "file")
+
+
+def test_one_wrong_profile_leaves_the_others_for_the_form(tmp_path: Path) -> None:
+    servers: dict[str, dict[str, object]] = {"wrong": {"imag": "x"}, "near": {"repository": "models", "memory": "1g"}}
+    wrong, near = launch_profiles(servers, tmp_path / "tritop.toml")
+    assert "servers.wrong.imag" in wrong.error
+    assert near.error == ""
+    assert near.fields == {"name": "near", "repository": str(tmp_path / "models"), "memory_bytes": 1 << 30}

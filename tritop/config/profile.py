@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tritop.errors import UsageError
 from tritop.server_spec import parse_gpus, parse_size
+from tritop.settings import LaunchProfile
 
 
 def _text(value: object) -> str:
@@ -69,3 +71,29 @@ def fields_of_profile(name: str, table: Mapping[str, object], where: str) -> dic
         except UsageError as error:
             raise UsageError(f"{where}: servers.{name}.{key}: {error.sentence}", error.advice) from None
     return given
+
+
+def launch_profiles(servers: Mapping[str, Mapping[str, object]], path: Path | None) -> tuple[LaunchProfile, ...]:
+    """Every profile of the file; one that cannot be used keeps nobody from the others, nor from watching.
+
+    Args:
+        servers: `[servers.NAME]` by name.
+        path: of the file; a relative repository is beside it.
+    """
+    profiles = []
+    for name, table in servers.items():
+        try:
+            fields = fields_of_profile(name, table, str(path))
+        except UsageError as error:
+            profiles.append(LaunchProfile(name, {}, f"{error.sentence} {error.advice}".strip()))
+            continue
+        profiles.append(LaunchProfile(name, beside(path, fields)))
+    return tuple(profiles)
+
+
+def beside(path: Path | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The same fields with a relative repository taken as beside the file; whether it is there is not looked at."""
+    found = dict(fields)
+    if "repository" in found and path is not None:
+        found["repository"] = str(path.parent / Path(found["repository"]).expanduser())
+    return found
