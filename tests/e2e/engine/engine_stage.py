@@ -184,10 +184,11 @@ class EngineStage:
         """Every container whose name begins like that, running or not."""
         return [one for one in self.client.api.containers(all=True) if one["Names"][0].lstrip("/").startswith(name)]
 
-    def docker(self, *arguments: str) -> None:
-        """What somebody does with docker's own command line."""
+    def docker(self, *arguments: str) -> str:
+        """What somebody does with docker's own command line, and what it prints."""
         environ = os.environ | ({"DOCKER_HOST": self.address} if self.address else {})
-        subprocess.run(["docker", *arguments], check=True, capture_output=True, env=environ)
+        done = subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True, env=environ)
+        return done.stdout
 
     def kill_triton(self, container: str) -> None:
         """Kill the server inside a container, as the kernel would: its first process lives on and ends by itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ import pytest
 from tests.e2e.engine.engine_stage import EngineStage
 from tests.e2e.engine.test_container_faults import three_free_ports
 from tests.processes import wait_until
+from tritop.control.ledger import Ledger
 from tritop.live import LiveSession
 from tritop.logs import LogLine
-from tritop.model import ModelState, Server, ServerState, Snapshot
+from tritop.model import EventKind, ModelState, Server, ServerState, Snapshot
 from tritop.operation import (
     LaunchPreview,
     LaunchServer,
@@ -28,7 +30,7 @@ from tritop.operation import (
     Wish,
 )
 from tritop.runtimes.docker_client import engine_address
-from tritop.server_spec import ServerSpec
+from tritop.server_spec import ServerSpec, parse_size
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -129,6 +131,37 @@ def test_a_server_is_launched_steered_and_removed(stage: EngineStage, monkeypatc
         assert removed.state is OperationState.DONE, removed.text
         wait_until(lambda: watch.server(name) is None, "it is gone")
         assert stage.containers(f"tritop-{name}") == []
+    told = [(entry.kind, entry.succeeded) for entry in Ledger().entries() if entry.server == name and entry.who]
+    assert told == [
+        (EventKind.SERVER_LAUNCHED, True),
+        (EventKind.SERVER_LAUNCHED, False),
+        (EventKind.SERVER_RESTARTED, True),
+        (EventKind.SERVER_STOPPED, True),
+        (EventKind.SERVER_STARTED, True),
+        (EventKind.SERVER_REMOVED, True),
+    ]
+
+
+def test_what_a_container_uses_is_what_docker_stats_says(stage: EngineStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = stage.spec("used", memory_bytes=3 << 30)
+    with watching(stage, monkeypatch) as watch:
+        assert watch.perform(LaunchServer(spec)).state is OperationState.DONE
+        watch.until(spec.name, has_models, "its models are READY")
+
+        def agrees() -> bool:
+            said = json.loads(stage.docker("stats", "--no-stream", "--format", "{{json .}}", spec.container_name))
+            used, _, limit = said["MemUsage"].partition(" / ")
+            server = watch.server(spec.name)
+            assert server is not None
+            container = server.container
+            if container is None or container.memory_used_bytes is None or container.memory_limit_bytes is None:
+                return False
+            ratio = container.memory_used_bytes / parse_size(used)
+            assert container.memory_limit_bytes == parse_size(limit) == 3 << 30
+            # Both change all the time; the CLI rounds to four digits.
+            return 0.95 < ratio < 1.05 and container.processes == int(said["PIDs"])
+
+        wait_until(agrees, "both say the same")
 
 
 def obstacle(watch: Watch, spec: ServerSpec) -> str:
