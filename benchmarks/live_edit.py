@@ -34,11 +34,12 @@ from tritop.runtimes.local import LocalServer
 CLIENTS = 50
 BATCHING = (
     ConfigEdit(batching=True, max_queue_delay_us=2000),
-    ConfigEdit(max_queue_delay_us=0),
+    ConfigEdit(batching=False),
+    ConfigEdit(batching=True, max_queue_delay_us=0),
     ConfigEdit(max_batch_size=16),
     ConfigEdit(max_batch_size=32, preferred_batch_sizes=(8, 16)),
-    ConfigEdit(batching=False),
 )
+"""Batching is on at the end: without it the server ends a change of instances only once no request waits."""
 INSTANCES = (ConfigEdit(instance_count=2), ConfigEdit(instance_count=1))
 VERSIONS = (VersionChoice(specific=(2,)), VersionChoice(all=True))
 

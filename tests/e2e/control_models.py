@@ -51,7 +51,8 @@ _PYTHON = f'backend: "python"\nmax_batch_size: 8\n{_TENSORS}\ninstance_group [ {
 
 CONFIGS = {
     "echo": (_PYTHON + "dynamic_batching { max_queue_delay_microseconds: 100 }\n", (1,)),
-    "twin": (_PYTHON + "version_policy { all { } }\n", (1, 2, 3)),
+    # Without batching the server ends a change of instances only in a moment in which no request waits.
+    "twin": (_PYTHON + "dynamic_batching { }\nversion_policy { all { } }\n", (1, 2, 3)),
     "counted": (
         _PYTHON
         + """sequence_batching {

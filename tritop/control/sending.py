@@ -15,6 +15,8 @@ from tritop.control.situation import Situation
 from tritop.control.versions import ready_versions
 from tritop.errors import OperationFailed, ReadError, Stopping, TimedOut, Unreachable
 
+_LONG_IN_PLACE_S = 15.0
+"""From then on a change in place is held back by requests, see `consequences`, and no longer by what it does."""
 _TELL_S = 0.1
 """How often progress is told while a call is under way, and the model looked at."""
 
@@ -96,12 +98,16 @@ class Sender:
         loop = asyncio.get_running_loop()
         began = loop.time()
         about = f" of about {planned.preview.expected_s:.1f} s" if planned.preview.expected_s else ""
+        in_place = planned.preview.change is ChangeClass.IN_PLACE
         call = asyncio.ensure_future(server.load(model, planned.wanted, self._load_timeout_s))
         silence = Silence(self._patience.silence_s)
         theirs: Config | None = None
         try:
             while not (await asyncio.wait({call}, timeout=_TELL_S))[0]:
-                progress(f"loading {model}: {loop.time() - began:.1f} s{about}")
+                spent_s = loop.time() - began
+                held_back = in_place and spent_s >= _LONG_IN_PLACE_S
+                why = "; new instances may serve already, it ends when no request waits" if held_back else ""
+                progress(f"loading {model}: {spent_s:.1f} s{about}{why}")
                 try:
                     seen = await server.config(model)
                     silence.broken()

@@ -86,7 +86,14 @@ def test_in_place_needs_no_second_copy_and_resets_nothing() -> None:
     )
     seen = preview(edit(instance_count=3), rich)
     assert (seen.change, seen.expected_s, seen.memory_needed_bytes) == (ChangeClass.IN_PLACE, None, None)
-    assert (seen.resets, seen.warnings) == ((), ())
+    assert seen.resets == ()
+    (warning,) = seen.warnings
+    assert "only in a moment in which no request waits" in warning
+    assert preview(edit(instance_count=1), rich).warnings == (), "fewer instances wait for nobody"
+    batching = model_config_pb2.ModelConfig()
+    batching.CopyFrom(CONFIGS["m"])
+    batching.dynamic_batching.SetInParent()
+    assert preview(edit(instance_count=3), replace(rich, current=batching)).warnings == ()
 
 
 def test_a_version_that_an_ensemble_calls_is_not_taken_out_by_the_way() -> None:
