@@ -65,8 +65,8 @@ CHECKS = (
     Part("mypy", (str(BIN / "mypy"), "--no-error-summary")),
     Part("import-linter", (str(BIN / "lint-imports"), "--no-cache", "--no-logo")),
 )
-# Much of the time of both passes in waiting: four share two cores and disturb each other little.
-UNIT = Part("unit tests", (*PYTEST, "tests", "--ignore=tests/e2e", "-n", "4", "--dist", "worksteal"), tests=True)
+# Much of the time of both passes in waiting: three or four share two cores and disturb each other little.
+UNIT = Part("unit tests", (*PYTEST, "tests", "--ignore=tests/e2e", "-n", "3", "--dist", "worksteal"), tests=True)
 # tests/e2e/conftest.py has the longest files begin first.
 BY_FILE = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 END_TO_END = Part("end-to-end tests", (*PYTEST, "tests/e2e", *BY_FILE), tests=True)

@@ -105,7 +105,7 @@ def group() -> Iterator[subprocess.Popen[bytes]]:
 def test_the_group_of_a_server_is_its_own_and_a_stopped_one_is_seen(group: subprocess.Popen[bytes]) -> None:
     both = [["sleep", "600"], ["sleep", "601"]]
     wait_until(lambda: sorted(processes_in_group(group.pid)) == both, "both run")
-    assert process_state(group.pid) == "S"
+    wait_until(lambda: process_state(group.pid) == "S", "it sleeps")
     group.send_signal(signal.SIGSTOP)
     wait_until(lambda: process_state(group.pid) == "T", "it is stopped")
     assert processes_in_group(2**22 + 1) == []
