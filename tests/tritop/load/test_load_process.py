@@ -168,7 +168,11 @@ async def test_a_server_that_goes_and_comes_back_is_errors_in_between() -> None:
     try:
         await eventually(lambda: bool(process.report().errors_per_s), "errors")
         assert process.report().state is TrafficState.RUNNING
-        assert all(kind.startswith("UNAVAILABLE") for kind, _ in process.report().errors_by_kind)
+        # The request that was under way when it went may have been cancelled.
+        await eventually(
+            lambda: any(kind.startswith("UNAVAILABLE") for kind, _ in process.report().errors_by_kind),
+            "refused connections",
+        )
         async with fake_triton(first.address) as second:
             await eventually(lambda: second.infers > 3, "traffic to the second server")
             await process.stop()
