@@ -85,10 +85,11 @@ def _of_reload(current: Config, situation: Situation) -> Iterator[str]:
 
 
 def _of_more_instances(current: Config, after: Config) -> Iterator[str]:
-    """An instance's thread takes what waits for the model before what is meant for itself, its own start included.
+    """What holds an added instance back where no batcher empties the model's queue.
 
-    Seen on 2.51 (`RateLimiter::DequeuePayload`): 50 closed-loop clients held a change back for five minutes. A
-    batcher sends the queue batches, which soon leaves it empty.
+    Seen on 2.51: 50 closed-loop clients held such a change back for four minutes, while the new instance
+    served. Its threads then were in `RateLimiter::DequeuePayload` and `Payload::Wait`, from which it is
+    concluded that waiting requests go before the end of the start.
     """
     more = sum(group.count for group in after.instance_group) > sum(group.count for group in current.instance_group)
     if more and not after.HasField("dynamic_batching") and not after.HasField("sequence_batching"):
