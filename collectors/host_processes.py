@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritop.process_stat import PARENT, START_TICKS, stat_fields
+
 PORTS_PERIOD_S = 5.0
 """A Triton opens its ports only after it has loaded its models: until then it is looked at this often."""
 MAX_ANCESTORS = 64
@@ -84,9 +86,8 @@ class HostProcesses:
 
 def _stat(pid: int) -> tuple[int, int] | None:
     """(pid of the parent, start time in clock ticks) of a process; see proc_pid_stat(5)."""
-    text = _text(pid, "stat")
-    fields = text.rpartition(")")[2].split() if text is not None else []
-    return (int(fields[1]), int(fields[19])) if len(fields) > 19 else None
+    fields = stat_fields(pid, _PROC)
+    return (int(fields[PARENT]), int(fields[START_TICKS])) if fields else None
 
 
 def _text(pid: int, name: str) -> str | None:

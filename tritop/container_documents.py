@@ -98,7 +98,7 @@ def usage_of(stats: Json, mono: float) -> ContainerUsage | None:
         mono: when it came.
     """
     at = seconds_of(str(stats.get("read", "")))
-    cpu_ns = _count(((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage"))
+    cpu_ns = _cpu_ns(stats, "cpu_stats")
     memory = stats.get("memory_stats") or {}
     if at is None or not memory:
         return None
@@ -126,13 +126,14 @@ def cpu_cores_of(stats: Json) -> float | None:
     asked for one shot.
     """
     at, before = seconds_of(str(stats.get("read", ""))), seconds_of(str(stats.get("preread", "")))
-    new, old = (
-        _count(((stats.get(part) or {}).get("cpu_usage") or {}).get("total_usage"))
-        for part in ("cpu_stats", "precpu_stats")
-    )
+    new, old = _cpu_ns(stats, "cpu_stats"), _cpu_ns(stats, "precpu_stats")
     if at is None or before is None or new is None or old is None or at <= before or new < old:
         return None
     return (new - old) / 1e9 / (at - before)
+
+
+def _cpu_ns(stats: Json, part: str) -> int | None:
+    return _count(((stats.get(part) or {}).get("cpu_usage") or {}).get("total_usage"))
 
 
 def _count(value: object) -> int | None:

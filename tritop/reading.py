@@ -129,6 +129,18 @@ class TrafficReading:
     traffic: tuple[Traffic, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessUsage:
+    """What the processes of a server use, all of them together."""
+
+    started_at: float | None = None
+    """When the first of them started, wall time [s since the epoch]."""
+    cpu_s: float | None = None
+    """CPU time of those that there are now, since each began."""
+    memory_bytes: int | None = None
+    """Resident, without pages of files and without what is shared."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LaunchReading:
     """What the runtime of a server that tritop runs said."""
@@ -136,6 +148,8 @@ class LaunchReading:
     at: float
     mono: float
     launch: Launch
+    usage: ProcessUsage = ProcessUsage()
+    """Of a server outside of a container; for the others see `EngineReading`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,7 +16,7 @@ from tritop.demo.session import NAME, DemoServer
 from tritop.endpoint import Endpoint
 from tritop.live import LiveSession
 from tritop.logs import LogLine
-from tritop.model import Launch, ModelState, Server, ServerState, Snapshot
+from tritop.model import Launch, ModelState, Processes, Server, ServerState, Snapshot
 from tritop.operation import Operation, Wish
 from tritop.runtimes.supervisor import Policy
 from tritop.server_spec import HOST
@@ -89,10 +90,15 @@ def test_a_killed_demo_comes_back_even_elsewhere_and_its_traffic_goes_on(demo: D
     whole = demo.until(is_whole)
     pid, before = launch_of(whole).pid, server_of(whole).endpoint
     assert pid is not None
+    used = server_of(demo.until(lambda snapshot: (server_of(snapshot).processes.cpu_cores or 0.0) > 0.05)).processes
+    assert used.started_at is not None
+    assert 0.0 <= time.time() - used.started_at < 120.0
+    assert (used.memory_used_bytes or 0) > 50_000_000, "the server and the processes of its models"
     os.kill(pid, signal.SIGKILL)
     crashed = demo.until(lambda snapshot: server_of(snapshot).state is ServerState.CRASHED)
     launch = launch_of(crashed)
     assert launch.state == "BACKOFF"
+    assert server_of(crashed).processes == Processes()
     assert "SIGKILL" in launch.explanation
     assert launch.restart_in_s is not None
     with socket.create_server((HOST, int(before.rpartition(":")[2]))):

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +43,6 @@ def test_a_killed_server_comes_back_at_the_same_address_with_its_models(stage: E
     launch = staged.server.launch()
     assert (launch.runtime, launch.state, launch.pid, launch.exit_code) == ("local", "BACKOFF", None, 137)
     assert "SIGKILL" in launch.explanation
-    assert (launch.started_at, launch.cpu_s, launch.memory_used_bytes) == (None, None, None)
     assert launch.restart_in_s is not None
     assert 0.0 <= launch.restart_in_s <= 3.0
     assert any("successfully loaded 'tiny'" in line for line in launch.log_tail), "the log of the run that crashed"
@@ -52,10 +50,6 @@ def test_a_killed_server_comes_back_at_the_same_address_with_its_models(stage: E
     launch = staged.server.launch()
     assert (launch.state, launch.restarts, launch.explanation, launch.container_id) == ("READY", 1, "", "")
     assert launch.pid not in (None, first)
-    assert launch.started_at is not None
-    assert abs(launch.started_at - time.time()) < 60
-    assert (launch.cpu_s or 0.0) > 0.05, "the server and its stubs have worked"
-    assert (launch.memory_used_bytes or 0) > 20_000_000
     assert staged.server.endpoint == endpoint
     staged.infer()
     assert servers_of(staged.repository) == [launch.pid]

@@ -20,7 +20,7 @@ from tests.tui.sample_servers import (
     servers_snapshot,
 )
 from tests.tui.samples import HOSTILE_NAMES, sample_snapshot
-from tritop.model import Fault, Launch, ModelState, ModelVersion, Server, ServerState, Snapshot, Source, SourceState
+from tritop.model import Fault, ModelState, ModelVersion, Processes, Server, ServerState, Snapshot, Source, SourceState
 from tui.glyphs import glyphs
 from tui.present.container_page import about_lines, container_section
 from tui.present.filtering import Order
@@ -142,8 +142,8 @@ def test_columns_that_nobody_has_anything_for_are_left_out() -> None:
 def test_an_embedded_server_has_its_own_processes() -> None:
     snapshot = sample_snapshot()
     (demo, *others) = snapshot.servers
-    started = Launch("local", "READY", pid=7, started_at=snapshot.at - 300.0, memory_used_bytes=3 << 30)
-    snapshot = replace(snapshot, servers=(replace(demo, launch=started, cpu_cores=1.25), *others))
+    used = Processes(snapshot.at - 300.0, 1.25, 3 << 30)
+    snapshot = replace(snapshot, servers=(replace(demo, processes=used), *others))
     row = next(line for line in table(snapshot, 160) if demo.name in line)
     assert "embedded" in row
     assert re.search(r"5 min +0 .* 1\.2 +3\.0 GiB ", row), row

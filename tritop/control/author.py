@@ -9,9 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from tritop.control.entry import Author
-
-_START_TIME_FIELD = 19
-"""Of `/proc/PID/stat` after the name in brackets: field 22 of proc(5)."""
+from tritop.process_stat import START_TICKS, STATE, stat_fields
 
 
 @cache
@@ -47,8 +45,5 @@ def _boot_id() -> str:
 
 def _started(pid: int) -> int | None:
     """Start time of a process [clock ticks since boot], `None` where there is none or only its zombie."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if after_name[0] == "Z" else int(after_name[_START_TIME_FIELD])
+    fields = stat_fields(pid)
+    return int(fields[START_TICKS]) if fields and fields[STATE] != "Z" else None

@@ -67,7 +67,7 @@ def next_server(
         metrics = source_of(now, METRICS, MetricsReading)
         custom = next_custom(custom, view.exposition, metrics.period_s if metrics is not None else at.interval_s)
     process = next_process(before.process, now)
-    server = replace(_server(before, now, view, host, at), container=container, cpu_cores=process.cpu_cores)
+    server = replace(_server(before, now, view, host, at), container=container, processes=process.processes)
     server = replace(server, state=contained_state(server, now))
     server = replace(server, models=_models(before, rows), custom=custom.samples)
     sight = _sight(server, now, view, before.sight)

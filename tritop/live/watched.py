@@ -13,6 +13,7 @@ from tritop.live.hosted import Hosted
 from tritop.model import RUNTIME_SOURCE, Fault, Launch
 from tritop.operation import Operation
 from tritop.reading import Collector, LaunchReading
+from tritop.runtimes.group_usage import GroupWatch
 
 _UP = frozenset({"STARTING", "LOADING", "READY", "NOT_READY"})
 """States of a Launch in which its process runs."""
@@ -49,6 +50,7 @@ class Watched:
         self._make_collectors = make_collectors
         self._clock = clock
         self._monotonic = monotonic
+        self._group = GroupWatch()
         self._launch_fault: Fault | None = None
         self._begun = False
         self.container_id = ""
@@ -134,7 +136,9 @@ class Watched:
         """What `derive` is told of this server."""
         sources = [feed.as_round(interval_s) for feed in self.feeds]
         if self.hosted is not None:
-            reading = LaunchReading(at=at, mono=mono, launch=self.hosted.launch())
+            launch = self.hosted.launch()
+            usage = self._group.look(launch.pid if launch.runtime == "local" else None)
+            reading = LaunchReading(at=at, mono=mono, launch=launch, usage=usage)
             sources.insert(0, SourceRound(RUNTIME_SOURCE, interval_s, reading=reading, fault=self._launch_fault))
         endpoint = self.endpoint
         return ServerRound(

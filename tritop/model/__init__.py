@@ -32,6 +32,7 @@ from tritop.model.servers import (
     CustomSample,
     ImageLayer,
     Launch,
+    Processes,
     Server,
     ServerState,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "ModelState",
     "ModelVersion",
     "Origin",
+    "Processes",
     "Quantile",
     "Scheduling",
     "Server",

@@ -108,14 +108,20 @@ class Launch:
     pid: int | None = None
     container_id: str = ""
     """All 64 hexadecimal digits, "" outside of a container."""
-    started_at: float | None = None
-    """When its process started, wall time [s since the epoch]; this and the next two outside of a container only."""
-    cpu_s: float | None = None
-    """CPU time of its processes since each of them began."""
-    memory_used_bytes: int | None = None
-    """Resident memory of its processes, without pages of files and without what is shared."""
     supervisor_pid: int | None = None
     """Process of another tritop, where that one acts on this server and this one only watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """What the processes of one server use together."""
+
+    started_at: float | None = None
+    """When the first of them started, wall time [s since the epoch]."""
+    cpu_cores: float | None = None
+    """CPU time over wall time: 1.0 is one core."""
+    memory_used_bytes: int | None = None
+    """Resident, without pages of files and without what is shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +152,8 @@ class Server:
     custom: tuple[CustomSample, ...] = ()
     launch: Launch | None = None
     """Where tritop runs it."""
-    cpu_cores: float | None = None
-    """CPU time of its processes over wall time, 1.0 is one core; known of those that tritop runs outside of a
-    container, see `container` for the others."""
+    processes: Processes = Processes()
+    """What it uses where tritop runs it outside of a container; see `container` for the others."""
     container: Container | None = None
     """Where it runs in a container of an engine that is watched."""
     metrics_endpoint: str = ""

@@ -40,6 +40,11 @@ class TritonContainer:
     """Where it answers from this host; `None` where its ports are not published or it does not run."""
 
     @property
+    def address(self) -> str:
+        """host:port of its gRPC on this host, "" where it cannot be reached."""
+        return self.endpoint.grpc_address if self.endpoint is not None else ""
+
+    @property
     def running(self) -> bool:
         """Whether it runs, paused or not."""
         return self.status in ("running", "paused")

@@ -17,10 +17,10 @@ from pathlib import Path
 from tritop.endpoint import Endpoint
 from tritop.errors import RuntimeFailure, TritopError
 from tritop.model import Launch
+from tritop.process_stat import STATE, stat_fields
 from tritop.runtimes.checkup import Checkup
 from tritop.runtimes.classify import ExitFacts, classify_exit, refusal
 from tritop.runtimes.docker_launch import Sight, launch_of
-from tritop.runtimes.group_usage import GroupWatch
 from tritop.runtimes.local import LocalEnd, LocalServer
 from tritop.runtimes.memory_kills import memory_kills
 from tritop.runtimes.stubs import processes_in_group
@@ -69,7 +69,6 @@ class LocalRuntime:
         self._made_after = 0
         """The last run before what is there now was made: as long as there is none after it, it was not started."""
         self._checkup = Checkup()
-        self._group = GroupWatch()
         self._coming: asyncio.Task[None] | None = None
         self._prepared_run = 0
         self._progress: tuple[int, int, str] | None = None
@@ -208,13 +207,7 @@ class LocalRuntime:
             log_path=seen.log_path,
             log_tail=seen.log_tail,
         )
-        used = self._group.look(seen.pid)
-        launch = replace(
-            launch_of(state, sight),
-            started_at=used.started_at,
-            cpu_s=used.cpu_s,
-            memory_used_bytes=used.memory_bytes,
-        )
+        launch = launch_of(state, sight)
         if self._fault and not launch.explanation:
             launch = replace(launch, explanation=self._fault)
         if self._progress is None or state.phase is not Phase.STARTING:
@@ -255,10 +248,8 @@ def _as_shell(code: int | None) -> int | None:
 
 def process_state(pid: int, proc: Path = Path("/proc")) -> str:
     """The letter that the kernel gives a process, such as R, S or T; "" where it is gone."""
-    try:
-        return (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return ""
+    fields = stat_fields(pid, proc)
+    return fields[STATE] if fields else ""
 
 
 def _size_of(path: Path | None) -> int | None:

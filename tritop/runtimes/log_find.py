@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritop.discovery import running_servers
+from tritop.process_stat import PARENT, stat_fields
 
 _LOOPBACK = re.compile(r"localhost|127(?:\.\d+){3}|::1|0\.0\.0\.0")
 _CONTAINER = re.compile(r"(?<![0-9a-f])([0-9a-f]{64})(?![0-9a-f])")
@@ -83,10 +84,8 @@ def _regular_file(link: Path) -> Path | None:
 
 
 def _parent_of(pid: int, proc: Path) -> str:
-    try:
-        return (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
-    except (OSError, IndexError):
-        return ""
+    fields = stat_fields(pid, proc)
+    return fields[PARENT] if fields else ""
 
 
 def _is_guardian(folder: Path) -> bool:

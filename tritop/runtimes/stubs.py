@@ -8,12 +8,12 @@ model's file on its command line.
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tritop.endpoint import Endpoint
+from tritop.process_stat import in_group
 from tritop.protocol import grpc, model_config_pb2, open_channel, request_metadata, service_pb2, service_pb2_grpc
 
 STUB = "triton_python_backend_stub"
@@ -70,16 +70,9 @@ def processes_in_group(pid: int, proc: Path = Path("/proc")) -> list[list[str]]:
         pid: of the leader.
         proc: where the process file system is mounted.
     """
-    found = []
-    for entry in proc.iterdir():
-        if not entry.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            # The command name, in brackets, may hold blanks and brackets itself.
-            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            if fields[2] == str(pid) and (command := _command(proc, entry.name)):
-                found.append(command)
-    return found
+    names = (entry.name for entry in proc.iterdir())
+    commands = (_command(proc, name) for name in names if name.isdigit() and in_group(name, pid, proc))
+    return [command for command in commands if command]
 
 
 def _command(proc: Path, pid: str) -> list[str]:

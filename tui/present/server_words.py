@@ -39,20 +39,18 @@ def up_s(server: Server, now: float) -> float | None:
     if container is not None:
         started_at = container.started_at if container.runs else None
     else:
-        started_at = server.launch.started_at if server.launch is not None else None
+        started_at = server.processes.started_at
     return None if started_at is None else max(0.0, now - started_at)
 
 
 def cpu_cores(server: Server) -> float | None:
     """CPU time over wall time of its container, or of its processes where tritop runs them on this host."""
-    return server.cpu_cores if server.container is None else server.container.cpu_cores
+    return (server.processes if server.container is None else server.container).cpu_cores
 
 
 def memory_used_bytes(server: Server) -> int | None:
     """Memory of its container, or of its processes where tritop runs them on this host."""
-    if server.container is not None:
-        return server.container.memory_used_bytes
-    return server.launch.memory_used_bytes if server.launch is not None else None
+    return (server.processes if server.container is None else server.container).memory_used_bytes
 
 
 def restarts(server: Server) -> int | None:

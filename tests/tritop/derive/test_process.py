@@ -5,11 +5,11 @@ from __future__ import annotations
 from tritop.derive.process import ProcessTrack, next_process
 from tritop.derive.round import ServerRound, SourceRound
 from tritop.model import Launch
-from tritop.reading import LaunchReading
+from tritop.reading import LaunchReading, ProcessUsage
 
 
 def seen(mono: float, cpu_s: float | None, pid: int = 7) -> ServerRound:
-    reading = LaunchReading(1000.0 + mono, mono, Launch("local", "READY", pid=pid, cpu_s=cpu_s))
+    reading = LaunchReading(1000.0 + mono, mono, Launch("local", "READY", pid=pid), ProcessUsage(cpu_s=cpu_s))
     return ServerRound("demo", "127.0.0.1:1", sources=(SourceRound("runtime", 1.0, reading=reading),))
 
 
@@ -17,7 +17,7 @@ def cores(*rounds: ServerRound) -> list[float | None]:
     track, found = ProcessTrack(), []
     for one in rounds:
         track = next_process(track, one)
-        found.append(track.cpu_cores)
+        found.append(track.processes.cpu_cores)
     return found
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.processes import wait_until
-from tritop.runtimes.group_usage import GroupUsage, GroupWatch
+from tritop.reading import ProcessUsage
+from tritop.runtimes.group_usage import GroupWatch
 
 LEADER = """
 import os, sys
@@ -51,8 +52,8 @@ def test_leader_and_child_are_counted_together(leader: subprocess.Popen[str]) ->
 def test_a_member_that_comes_later_is_found_and_no_group_uses_nothing(leader: subprocess.Popen[str]) -> None:
     now = [0.0]
     watch = GroupWatch(monotonic=lambda: now[0])
-    assert watch.look(None) == GroupUsage()
-    assert watch.look(2**22 + 1) == GroupUsage(), "no process has such a pid"
+    assert watch.look(None) == ProcessUsage()
+    assert watch.look(2**22 + 1) == ProcessUsage(), "no process has such a pid"
     before = watch.look(leader.pid).memory_bytes
     joined = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, process_group=leader.pid)
     try:

@@ -45,8 +45,7 @@ async def _down(names: Sequence[str], *, everything: bool, remove: bool) -> int:
         for container in containers if everything else choose(containers, names, "down"):
             if container.running:
                 complain(f"stopping {container.profile}: requests under way are finished first.")
-            endpoint = container.endpoint.grpc_address if container.endpoint else ""
-            with recorded(container.profile, Wish.REMOVE if remove else Wish.STOP, endpoint) as recording:
+            with recorded(container.profile, Wish.REMOVE if remove else Wish.STOP, container.address) as recording:
                 recording.changed = container.running or remove
                 await _stop(engine, desk, container)
                 if remove:

@@ -107,7 +107,6 @@ async def _health(container: TritonContainer) -> Health:
 def _row(seen: Seen) -> tuple[str, ...]:
     container = seen.container
     state = container.status if container.exit_code is None else f"{container.status} ({container.exit_code})"
-    endpoint = container.endpoint.grpc_address if container.endpoint else "--"
     since = container.started_at or container.finished_at
     words = (
         container.profile or "--",
@@ -117,7 +116,7 @@ def _row(seen: Seen) -> tuple[str, ...]:
         _age(since),
         _cores(seen.cpu_cores),
         size(seen.memory_used_bytes),
-        endpoint,
+        container.address or "--",
         container.owner or "others",
         container.image,
     )
@@ -163,7 +162,7 @@ def _document(seen: Seen) -> dict[str, object]:
         "cpu_cores": seen.cpu_cores,
         "memory_used_bytes": seen.memory_used_bytes,
         "memory_limit_bytes": container.memory_limit_bytes,
-        "endpoint": endpoint.grpc_address if endpoint else None,
+        "endpoint": container.address or None,
         "metrics": (endpoint.metrics_url or None) if endpoint else None,
     }
 

@@ -35,8 +35,7 @@ async def _restart(names: Sequence[str], *, as_json: bool) -> int:
     try:
         desk = await desk_of(engine)
         for container in choose(await ours(engine), names, "restart"):
-            endpoint = container.endpoint.grpc_address if container.endpoint else ""
-            with recorded(container.profile, Wish.RESTART, endpoint):
+            with recorded(container.profile, Wish.RESTART, container.address):
                 await _restart_one(engine, desk, container, as_json=as_json)
     finally:
         engine.close()
