@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from tests.running_triton import RunningTriton
 from tritop.change import ConfigEdit, Outcome, Preview
 from tritop.control.control import Control
 from tritop.control.server import Config
+from tritop.control.server_log import ServerLog, not_readable
 from tritop.endpoint import Endpoint
 from tritop.operation import EditConfig, ModelChange, PreviewChange
 from tritop.protocol import grpc, open_channel, request_metadata, service_pb2, service_pb2_grpc
-from tritop.runtimes.server_log import ServerLog
+from tritop.runtimes.log_place import FilePlace
 
 ROWS = 4
 
@@ -30,11 +31,13 @@ class Stage:
     Attributes:
         triton: the server.
         control: changes it, and reads its log.
+        log: of the server.
     """
 
     def __init__(self, triton: RunningTriton) -> None:
         self.triton = triton
-        self._log = ServerLog(triton.log_path)
+        self._log_since = FilePlace(triton.log_path).log_since
+        self.log = ServerLog(self._log_since)
         self.control = self.new_control()
 
     @property
@@ -46,11 +49,8 @@ class Stage:
         return self.triton.repository
 
     def new_control(self, *, reads_log: bool = True, **options: Any) -> Control:
-        lines = self.log_lines if reads_log else None
-        return Control(self.endpoint, log_lines=lines, **options)
-
-    def log_lines(self) -> Sequence[str]:
-        return self._log.tail(400)
+        since = self._log_since if reads_log else not_readable
+        return Control(self.endpoint, log_since=since, **options)
 
     async def perform(self, change: ModelChange) -> Outcome:
         return await self.control.perform(change, lambda text: None)
@@ -127,6 +127,7 @@ class Clients:
         self._channel = open_channel(endpoint)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     def __len__(self) -> int:
         return self._count
@@ -138,7 +139,7 @@ class Clients:
             await asyncio.gather(*(event.wait() for event in first))
 
     async def _send(self, answered: asyncio.Event) -> None:
-        while True:
+        while not self._stopping:
             try:
                 await self._stub.ModelInfer(self._request, metadata=request_metadata(self._endpoint))
                 self.answers += 1
@@ -157,7 +158,7 @@ class Clients:
         await until(enough)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Let what is in flight come back: Triton 2.51 can crash where a request is cancelled as it is answered."""
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
         await self._channel.close()

@@ -229,7 +229,7 @@ def test_every_rule_is_the_servers_own_and_a_breach_costs_no_request(stage: Stag
                 change(wanted)
                 said = " ".join(str(problem) for problem in problems_of(wanted, model=model))
                 assert ours in said, f"{name}: tritop said {said!r}"
-                reason = ReasonInLog(stage.log_lines, model)
+                reason = ReasonInLog(stage.log, model)
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await load(stage.endpoint, model, wanted)
                 answer = caught.value.details() or ""

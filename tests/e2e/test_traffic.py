@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.control_models import write_control_models
 from tests.e2e.traffic_models import write_traffic_models
 from tests.e2e.triton_calls import call, config_of, load, until
 from tests.processes import descendants, is_running, wait_until
@@ -189,6 +190,33 @@ def test_traffic_outlives_its_server_and_finds_the_next_one(make_triton_server: 
             await until_report(process, "p50_us")
         finally:
             await process.stop()
+
+    running.run(scenario())
+
+
+def test_slow_requests_come_back_before_the_traffic_has_stopped(
+    make_triton_server: TritonFactory, tmp_path: Path
+) -> None:
+    """Triton 2.51 can crash where a request is cancelled as it is answered."""
+    running = make_triton_server(repository=write_control_models(tmp_path / "models", "echo"))
+
+    async def statistics() -> Any:
+        answer = await call(running.endpoint, "ModelStatistics", service_pb2.ModelStatisticsRequest(name="echo"))
+        return answer.model_stats[0].inference_stats
+
+    async def scenario() -> None:
+        await load(running.endpoint, "echo")
+        config = await config_of(running.endpoint, "echo")
+        config.parameters["execute_s"].string_value = "1.5"
+        await load(running.endpoint, "echo", config)
+        process = TrafficProcess(running.endpoint, model="echo")
+        await process.start()
+        await process.set(concurrency=4)
+        await until_report(process, "in_flight")
+        await process.stop()
+        assert process.report().state is TrafficState.STOPPED
+        counted = await statistics()
+        assert (counted.success.count >= 4, counted.fail.count) == (True, 0)
 
     running.run(scenario())
 

@@ -71,6 +71,11 @@ IN_USE = "error: failed to start HTTP service: Unavailable - Socket '127.0.0.1:9
         (None, [], "guardian"),
         (-signal.SIGKILL, [], "want of memory"),
         (-signal.SIGSEGV, [], "SIGSEGV"),
+        (
+            -signal.SIGSEGV,
+            ["Signal (11) received.", " 2# pthread_mutex_lock in libc.so.6"],
+            "a client cancels",
+        ),
         (-250, [], "signal 250"),
         (0, [E1], "SIGTERM or SIGINT"),
         (1, [IN_USE, "I1123 later"], "127.0.0.1:9100 is already in use"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tritop.control.recorded import RecordedControl
     from tritop.control.server import Config
     from tritop.control.situation import Situation
+    from tritop.logs import LogChunk
 
 Json = dict[str, object]
 T = TypeVar("T")
@@ -32,7 +33,6 @@ _QUIET_S = 1.0
 """Progress is told from here on; what is over sooner needs none."""
 _LINE_S = 5.0
 """Seconds between two lines of progress where they cannot overwrite each other."""
-_LOG_LINES = 400
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, config: bool = True) -> None:
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, config: bool = True) -> No
         help="with --yes: give up this field, or 'ensemble NAME', by name; may be repeated",
     )
     group.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    group.add_argument("--server-log", metavar="FILE", help="the server's log, for the reason of a refusal")
+    group.add_argument("--server-log", metavar="FILE", help="the server's log, where it is not found by itself")
     group.add_argument("--timeout", metavar="DURATION", help="watch the server instead of the call after, say, 30s")
     group.add_argument(
         "--read-only", "--readonly", dest="read_only", action="store_const", const=True, help="change nothing"
@@ -96,14 +96,11 @@ def run_with_control(
     from tritop.control.control import Control
     from tritop.control.ledger import Ledger
     from tritop.control.recorded import RecordedControl
-    from tritop.runtimes.server_log import ServerLog
 
-    log = ServerLog(Path(namespace.server_log)) if namespace.server_log else None
     timeout_s = parse_seconds(namespace.timeout, "--timeout") if namespace.timeout else None
 
     async def run() -> T:
-        lines = (lambda: log.tail(_LOG_LINES)) if log is not None else None
-        bare = Control(endpoint, log_lines=lines, load_timeout_s=timeout_s)
+        bare = Control(endpoint, log_since=_log_since(endpoint, namespace.server_log), load_timeout_s=timeout_s)
         repositories = [Path(folder) for folder in endpoint.repositories]
         control = RecordedControl(endpoint, bare, Ledger(), repositories=repositories)
         try:
@@ -115,6 +112,19 @@ def run_with_control(
         import asyncio
 
         return asyncio.run(run())
+
+
+def _log_since(endpoint: Endpoint, path: str | None) -> Callable[[float], Iterable[LogChunk]]:
+    """Reads the server's log, which is looked for only once it is wanted."""
+
+    def since(at: float) -> Iterable[LogChunk]:
+        from tritop.cli.log_places import log_at
+        from tritop.runtimes.log_place import FilePlace
+
+        place = FilePlace(Path(path)) if path else log_at(endpoint)
+        return place.log_since(at)
+
+    return since
 
 
 def show(

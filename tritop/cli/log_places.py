@@ -9,43 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from tritop.endpoint import Endpoint
 from tritop.errors import RuntimeFailure, UsageError
-from tritop.logs import LogChunk, LogSource
-from tritop.runtimes.log_find import find_logs
-from tritop.runtimes.log_follow import PathLog, RotatingFile, continues, predecessor
+from tritop.logs import HasLog, LogChunk
+from tritop.runtimes.log_find import find_logs, log_file_of
+from tritop.runtimes.log_place import ContainerPlace, FilePlace
 
 _PIPE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LogPlace:
-    """One log that can be read."""
+    """One log that can be read, and what it is called."""
 
     name: str
-    path: Path | None = None
+    log: HasLog
     container: str = ""
-    """Its name on the engine; the engine has the log."""
-
-    def read(self) -> Iterator[LogChunk]:
-        """What there is now.
-
-        Raises:
-            RuntimeFailure: it cannot be read.
-        """
-        if self.container:
-            return _read_container(self.container)
-        assert self.path is not None
-        return _read_file(self.path)
-
-    def source(self) -> LogSource:
-        """What there is and what comes."""
-        if self.container:
-            from tritop.runtimes.docker_client import engine_address
-            from tritop.runtimes.docker_log import DockerLog
-
-            return DockerLog(engine_address(os.environ), self.container)
-        assert self.path is not None
-        return PathLog(self.path)
+    """Its name on the engine, where the engine has the log."""
+    address: str = ""
+    """host:port of the server's gRPC, "" where it cannot be reached."""
 
 
 def find_place(name: str) -> LogPlace:
@@ -58,9 +40,25 @@ def find_place(name: str) -> LogPlace:
     if name and (os.sep in name or Path(name).is_file()):
         if not Path(name).is_file():
             raise UsageError(f"there is no file {name}.", "Give a log file, a container or a server of this host.")
-        return LogPlace(name, Path(name))
+        return LogPlace(name, FilePlace(Path(name)))
     places, reasons, fault = _places()
     return _named(name, places, fault) if name else _only(places, reasons + ([fault] if fault else []))
+
+
+def log_at(endpoint: Endpoint) -> HasLog:
+    """The log of a server by its address.
+
+    Raises:
+        RuntimeFailure: it cannot be read from here.
+    """
+    try:
+        return FilePlace(log_file_of(endpoint))
+    except RuntimeFailure:
+        containers, _ = _containers()
+        for place in containers:
+            if place.address == endpoint.grpc_address:
+                return place.log
+        raise
 
 
 def _named(name: str, places: list[LogPlace], fault: str) -> LogPlace:
@@ -90,7 +88,7 @@ def _only(places: list[LogPlace], reasons: list[str]) -> LogPlace:
 def _places() -> tuple[list[LogPlace], list[str], str]:
     """Every log of this host, why there are not more, and what kept the engine from being asked."""
     found = find_logs()
-    places = [LogPlace(f"127.0.0.1:{log.grpc_port}", log.path) for log in found if log.path is not None]
+    places = [LogPlace(f"127.0.0.1:{log.grpc_port}", FilePlace(log.path)) for log in found if log.path is not None]
     reasons = [log.reason.rstrip(".") for log in found if log.path is None and not log.container]
     reasons = reasons or ([] if found else ["processes: no tritonserver among those that this user may see"])
     containers, fault = _containers()
@@ -111,7 +109,12 @@ def _containers() -> tuple[list[LogPlace], str]:
         engine = Engine()
         try:
             return [
-                LogPlace(container.profile or container.name, container=container.name)
+                LogPlace(
+                    container.profile or container.name,
+                    ContainerPlace(engine.address, container.name),
+                    container.name,
+                    container.address,
+                )
                 for container in await list_tritons(engine)
             ]
         finally:
@@ -121,36 +124,6 @@ def _containers() -> tuple[list[LogPlace], str]:
         return asyncio.run(look()), ""
     except RuntimeFailure as failure:
         return [], failure.sentence.rstrip(".")
-
-
-def _read_file(path: Path) -> Iterator[LogChunk]:
-    run = 1
-    for chunk in predecessor(path):
-        yield chunk
-        run = 1 if continues(path) else 2
-    file = RotatingFile(path)
-    try:
-        while piece := file.read() or file.rest():
-            yield LogChunk(piece.lines, run)
-    finally:
-        file.close()
-
-
-def _read_container(name: str) -> Iterator[LogChunk]:
-    from tritop.container_documents import seconds_of
-    from tritop.runtimes.docker_client import engine_address, open_client
-    from tritop.runtimes.docker_errors import caught, engine_failure
-    from tritop.runtimes.docker_log import read_log
-
-    address = engine_address(os.environ)
-    client = open_client(address)
-    try:
-        for run, (stamp, line) in read_log(client, name):
-            yield LogChunk((line,), run, (seconds_of(stamp),))
-    except caught() as error:
-        raise engine_failure(error, f"read the log of {name}", address) from error
-    finally:
-        client.close()
 
 
 class PipeLog:

@@ -11,10 +11,10 @@ from tritop.control.compare import completed, lost_fields
 from tritop.control.edit import as_pbtxt
 from tritop.control.merge import is_reverted, listed, made_since, replaces_everything, undone_by
 from tritop.control.plan import Plan, plan
-from tritop.control.reason import LogLines
 from tritop.control.sending import Sender
 from tritop.control.sentences import others_note, refuse, sentence_of, versions_listed
 from tritop.control.server import Config, TritonServer
+from tritop.control.server_log import LogSince, ServerLog, not_readable
 from tritop.control.settle import Patience, Progress, same_but_versions, until_unloaded
 from tritop.control.situation import PolicyMemory, Situation, current_of, executions_of, look
 from tritop.control.versions import ready_versions
@@ -54,8 +54,7 @@ class Control:
 
     Args:
         endpoint: the server; nothing is changed on a read-only one.
-        log_lines: the newest lines of the server's log, for the reason that Triton keeps there;
-            `None` where it cannot be read.
+        log_since: reads the server's log, for what Triton tells nowhere else.
         load_timeout_s: bound on the call that loads, `None` for none. When it passes the server is
             watched instead, because it goes on loading.
         patience: how long to wait for what only the server can hurry.
@@ -65,12 +64,12 @@ class Control:
         self,
         endpoint: Endpoint,
         *,
-        log_lines: LogLines | None = None,
+        log_since: LogSince = not_readable,
         load_timeout_s: float | None = None,
         patience: Patience | None = None,
     ) -> None:
         self._endpoint = endpoint
-        self._log_lines = log_lines
+        self._log = ServerLog(log_since)
         self._load_timeout_s = load_timeout_s
         self._patience = patience or Patience()
         self._server: TritonServer | None = None
@@ -149,7 +148,7 @@ class Control:
             self._sends = Sender(
                 self._endpoint.name,
                 self._connected(),
-                log_lines=self._log_lines,
+                log=self._log,
                 load_timeout_s=self._load_timeout_s,
                 patience=self._patience,
             )

@@ -3,54 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Sequence
 
-LogLines = Callable[[], Sequence[str]]
-"""Gives the newest lines of a server's log, oldest first."""
+from tritop.control.server_log import ServerLog
+from tritop.errors import RuntimeFailure
+from tritop.logs import LogLevel, LogLine
 
 _POLL_S = 0.05
 _LOOKS = 20
-"""Together the second that a line may take from the server to the file that is read here."""
-_PREFIX = re.compile(r'^[EW]\d{4} [\d:.]+ \d+ [\w.]+:\d+\] "?')
+"""Together the second that a line may take from the server to where it is read here."""
+_PLACES = (b"Poll failed for model directory '", b"failed to poll model '", b"failed to load '", b"version directory")
 
 
 class ReasonInLog:
     """Looks for the reason of one call: make it before the call, ask it after.
 
     Args:
-        log_lines: the log, `None` where it cannot be read.
+        log: of the server.
         model: the model that the call is for.
+
+    Attributes:
+        unreadable: why the log cannot be read, "" where it can, or was not asked for.
     """
 
-    def __init__(self, log_lines: LogLines | None, model: str) -> None:
-        self._log_lines = log_lines
+    def __init__(self, log: ServerLog, model: str) -> None:
+        self._log = log
         self._model = model
-        # Every line begins with the time to the microsecond, so an equal line is an old one.
-        self._before = frozenset(log_lines()) if log_lines is not None else frozenset()
+        self._began_at = log.clock()
+        self.unreadable = ""
 
     async def find(self) -> str:
         """The reason in the server's own words, waiting a moment for the line; "" if there is none."""
-        if self._log_lines is None:
-            return ""
         for _ in range(_LOOKS):
-            if found := self.found():
+            found = await self.found()
+            if found or self.unreadable:
                 return found
             await asyncio.sleep(_POLL_S)
-        return self.found()
+        return await self.found()
 
-    def found(self) -> str:
+    async def found(self) -> str:
         """The reason, if its line is there."""
-        lines = self._log_lines() if self._log_lines is not None else ()
-        return next((text for line in lines if line not in self._before and (text := self._reason(line))), "")
+        try:
+            entries = await self._log.entries_since(self._began_at, *_PLACES)
+        except RuntimeFailure as failure:
+            self.unreadable = failure.sentence
+            return ""
+        return next((text for entry in entries if (text := self._reason(entry))), "")
 
-    def _reason(self, line: str) -> str:
-        """What a line says about the model, "" where it is about something else.
+    def _reason(self, entry: LogLine) -> str:
+        """What an entry says about the model, "" where it is about something else.
 
         The texts are those of core's `model_repository_manager.cc` and `model_lifecycle.cc` (2.51).
         """
-        text = _PREFIX.sub("", line).rstrip('"')
-        if text == line:
+        text = entry.text
+        if entry.level not in {LogLevel.WARNING, LogLevel.ERROR}:
             return ""
         _, found, reason = text.partition(f"Poll failed for model directory '{self._model}': ")
         if found:

@@ -8,8 +8,9 @@ from collectors.grpc_faults import LostConnection, quoted
 from tritop.change import ChangeClass
 from tritop.control.compare import completed
 from tritop.control.plan import Plan
-from tritop.control.reason import LogLines, ReasonInLog
+from tritop.control.reason import ReasonInLog
 from tritop.control.server import Config, Refused, TritonServer
+from tritop.control.server_log import ServerLog
 from tritop.control.settle import Patience, Progress, SentLoad, Silence, same_but_versions, until_known, until_unloaded
 from tritop.control.situation import Situation
 from tritop.control.versions import ready_versions
@@ -27,7 +28,7 @@ class Sender:
     Args:
         name: of the server, for sentences.
         server: the calls to it.
-        log_lines: see `Control`.
+        log: of the server.
         load_timeout_s: see `Control`.
         patience: see `Control`.
     """
@@ -37,13 +38,13 @@ class Sender:
         name: str,
         server: TritonServer,
         *,
-        log_lines: LogLines | None,
+        log: ServerLog,
         load_timeout_s: float | None,
         patience: Patience,
     ) -> None:
         self._name = name
         self._server = server
-        self._log_lines = log_lines
+        self._log = log
         self._load_timeout_s = load_timeout_s
         self._patience = patience
         self.load_s: dict[str, float] = {}
@@ -72,7 +73,7 @@ class Sender:
             ReadError: the server does not answer.
         """
         server, model = self._server, situation.model
-        reason = ReasonInLog(self._log_lines, model)
+        reason = ReasonInLog(self._log, model)
         try:
             return await self._call_load(planned, situation, progress)
         except Refused as refused:
@@ -128,8 +129,8 @@ class Sender:
         said = await reason.find() if refused.poll_failed else ""
         if said:
             sentence = f"{self._name} refused: {quoted(said)}."
-        elif refused.poll_failed and self._log_lines is None:
-            sentence = f"{refused.sentence} Why is only in the server's log, which cannot be read from here."
+        elif refused.poll_failed and reason.unreadable:
+            sentence = f"{refused.sentence} Why is only in the server's log: {reason.unreadable}"
         else:
             sentence = refused.sentence
         return OperationFailed(f"{sentence} {await self._restored(situation)}".rstrip())

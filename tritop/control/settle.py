@@ -158,7 +158,7 @@ async def until_known(server: TritonServer, sent: SentLoad, patience: Patience, 
             quiet_since = loop.time()
         elif _took_effect(sent, current):
             return
-        elif said := sent.reason.found() or _failure_in_index(rows, sent.before):
+        elif said := await sent.reason.found() or _failure_in_index(rows, sent.before):
             raise OperationFailed(f"the server refused: {quoted(said)}.")
         if loop.time() - quiet_since > patience.settle_s:
             raise OperationFailed(

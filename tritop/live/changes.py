@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritop.change import Drift, Outcome
 from tritop.endpoint import Endpoint, place_of
 from tritop.errors import OperationFailed, TritopError
+from tritop.logs import LogChunk
 from tritop.model import Event, Server, ServerState, Snapshot
 from tritop.operation import (
     EditConfig,
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from tritop.control.trials import Trials
 
 Progress = Callable[[str], None]
-LogLines = Callable[[], Sequence[str]]
 _ANSWERING = frozenset({ServerState.READY, ServerState.NOT_READY})
 
 
@@ -72,7 +73,7 @@ class ChangeDesk:
 
     Args:
         endpoint_of: the address of a server by its name; raises OperationFailed where there is none.
-        log_lines_of: reads the newest lines of a server's log, `None` where they cannot be read.
+        log_since: reads the log of a server from a wall time on, as `LogDesk.since`.
         after_change: called with every change of a model that was carried out.
         changed: called when there is something new to show.
         attended: whether an operator looks at the session.
@@ -81,7 +82,7 @@ class ChangeDesk:
     def __init__(
         self,
         endpoint_of: Callable[[str], Endpoint],
-        log_lines_of: Callable[[str], LogLines | None],
+        log_since: Callable[[str, float], Iterable[LogChunk]],
         *,
         after_change: Callable[[ModelChange], Awaitable[None]],
         changed: Callable[[], None],
@@ -90,7 +91,7 @@ class ChangeDesk:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoint_of = endpoint_of
-        self._log_lines_of = log_lines_of
+        self._log_since = log_since
         self._after_change = after_change
         self._changed = changed
         self._attended = attended
@@ -145,7 +146,7 @@ class ChangeDesk:
 
             control = self._controls[server] = RecordedControl(
                 endpoint,
-                AnnouncingControl(Control(endpoint, log_lines=self._log_lines_of(server)), self._after_change),
+                AnnouncingControl(Control(endpoint, log_since=partial(self._log_since, server)), self._after_change),
                 self._ledger_here(),
                 repositories=[Path(folder) for folder in endpoint.repositories],
                 clock=self._clock,

@@ -19,10 +19,10 @@ from tritop.live.fleet import Fleet
 from tritop.live.logs import LogDesk
 from tritop.live.watched import Watched
 from tritop.reading import ContainerSight, EngineReading
+from tritop.runtimes.log_place import ContainerPlace
 
 if TYPE_CHECKING:
     from collectors.containers import Containers
-    from tritop.logs import LogSource
     from tritop.runtimes.desired import Desk
     from tritop.runtimes.docker import Engine
     from tritop.runtimes.docker_events import DockerEvents
@@ -157,7 +157,7 @@ class ContainerDesk:
             found = self.sight_of(watched)
             if found is not None:
                 watched.container_id = found.container.id
-                self._logs.offer(watched.name, self._log_of(found.container.name))
+                self._logs.offer(watched.name, ContainerPlace(self.address, found.container.name))
 
     async def _drop_gone(self, ids: set[str]) -> None:
         for watched in self._fleet:
@@ -213,14 +213,6 @@ class ContainerDesk:
         endpoint = endpoint_of(sight, name)
         return replace(endpoint, read_only=self._read_only) if endpoint is not None else None
 
-    def _log_of(self, container: str) -> Callable[[], LogSource]:
-        def make() -> LogSource:
-            from tritop.runtimes.docker_log import DockerLog
-
-            return DockerLog(self.address, container)
-
-        return make
-
     # -- ours -----------------------------------------------------------------------------
 
     async def _take_up(self, sight: ContainerSight, watched: Watched) -> None:
@@ -242,13 +234,13 @@ class ContainerDesk:
     async def supervise(self, watched: Watched, server: DockerServer) -> Watched:
         """Run a server from now on that was only watched."""
         self._logs.withdraw(watched.name)
-        self._logs.offer(watched.name, server.log_source)
+        self._logs.offer(watched.name, server)
         self._supervised.add(watched.name)
         return await self._fleet.host(watched, server)
 
     async def launch(self, server: DockerServer) -> Watched:
         """Run a new server, which goes again once its container is gone."""
-        self._logs.offer(server.name, server.log_source)
+        self._logs.offer(server.name, server)
         self._supervised.add(server.name)
         return self._fleet.add(server.name, hosted=server)
 

@@ -175,7 +175,7 @@ class LiveSession:
         self._traffic = TrafficDesk()
         self._changes = ChangeDesk(
             self._fleet.endpoint_of,
-            lambda server: self._fleet.named(server).log_lines(),
+            logs.since,
             after_change=lambda change: self._traffic.model_changed(change.server, change.model),
             changed=self._republish_soon,
             attended=self._attended,

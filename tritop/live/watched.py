@@ -127,11 +127,6 @@ class Watched:
         """What the runtime says; `None` for a server that somebody else runs."""
         return self.hosted.launch() if self.hosted else None
 
-    def log_lines(self) -> Callable[[], Sequence[str]] | None:
-        """Reads the newest lines of the server's log, `None` where its log is not ours to read."""
-        hosted = self.hosted
-        return None if hosted is None else lambda: hosted.launch().log_tail
-
     def as_round(self, interval_s: float, at: float, mono: float) -> ServerRound:
         """What `derive` is told of this server."""
         sources = [feed.as_round(interval_s) for feed in self.feeds]

@@ -25,7 +25,7 @@ SILENCE_S = 5.0
 PREPARE_S = 30.0
 """Bound on starting the process and asking the server what the model wants."""
 
-_STOP_S = 1.5
+_STOP_S = 6.0
 _LINE_BYTES = 1024 * 1024
 
 
@@ -167,8 +167,8 @@ class TrafficProcess:
     async def stop(self) -> None:
         """Stop the traffic and end the child; its connections are closed when this returns.
 
-        What is in flight has half a second to come back, and the child altogether 1.5 s before it
-        is killed. May be called at any time, also twice.
+        What is in flight has `worker.DRAIN_S` to come back before it is cancelled, which a server
+        may not survive. May be called at any time, also twice.
         """
         process = self._process
         if process is None or self._state is TrafficState.STOPPED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -40,8 +40,16 @@ class LogSource(Protocol):
 
 @runtime_checkable
 class HasLog(Protocol):
-    """A hosted server whose log is not in `Launch.log_path`, such as that of a container."""
+    """Where the log of one server is: in a file, with an engine."""
 
     def log_source(self) -> LogSource:
-        """The log of the server over all its runs; called once."""
+        """The log over all runs of the server, to be followed; called once."""
+        ...
+
+    def log_since(self, at: float) -> Iterator[LogChunk]:
+        """What was written from a wall time [s since the epoch] on, read anew; it may begin earlier. Blocks.
+
+        Raises:
+            RuntimeFailure: it cannot be read.
+        """
         ...

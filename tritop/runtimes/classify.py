@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritop.errors import TritopError
-from tritop.runtimes.server_log import failure_reason, port_in_use, sentence_case
+from tritop.runtimes.server_log import crash_hint, failure_reason, port_in_use, sentence_case
 from tritop.runtimes.supervisor import Ending, EndingKind
 
 _AT_ONCE_S = 5.0
@@ -125,7 +125,9 @@ def _by_code(facts: ExitFacts) -> tuple[EndingKind, str]:
     if facts.error:
         return EndingKind.CRASH, f"The engine could not run it: {facts.error}"
     if code is None or code in _BY_CODE:
-        return _BY_CODE[code]
+        kind, sentence = _BY_CODE[code]
+        hint = crash_hint(facts.lines) if code == 128 + signal.SIGSEGV else ""
+        return kind, f"{sentence} {hint}".rstrip()
     if code - 128 in {one.value for one in signal.Signals}:
         return EndingKind.CRASH, f"It was ended by {signal.Signals(code - 128).name}."
     reason = failure_reason(facts.lines)

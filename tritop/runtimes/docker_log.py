@@ -160,12 +160,13 @@ class DockerLog:
                 deliver(chunk)
 
 
-def read_log(client: Any, container: str) -> Iterator[tuple[int, StampedLine]]:
+def read_log(client: Any, container: str, *, since_s: float = 0.0) -> Iterator[tuple[int, StampedLine]]:
     """What a container's log holds now, each line with the number of its run.
 
     Args:
         client: of the engine.
         container: its name or id.
+        since_s: leave out what was written before, seconds since the epoch by the engine's clock.
 
     Raises:
         DockerException: and whatever else `docker_errors.caught()` lists.
@@ -173,7 +174,8 @@ def read_log(client: Any, container: str) -> Iterator[tuple[int, StampedLine]]:
     shown = client.api.inspect_container(container)
     run_begins_s, runs = earliest_line_s(shown), RunCount()
     older = True
-    stream = client.api.logs(str(shown["Id"]), stream=True, follow=False, timestamps=True)
+    since = {"since": since_s} if since_s > 0 else {}
+    stream = client.api.logs(str(shown["Id"]), stream=True, follow=False, timestamps=True, **since)
     for stamp, line in stamped_lines(stream):
         if older and (seconds_of(stamp) or 0.0) >= run_begins_s:
             runs.begin()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tritop.endpoint import Endpoint
 from tritop.errors import RuntimeFailure
-from tritop.logs import LogSource
+from tritop.logs import LogChunk, LogSource
 from tritop.model import Launch
 from tritop.operation import Operation
 from tritop.runtimes.desired import Desk, Wanted, WriterLock
@@ -16,6 +16,7 @@ from tritop.runtimes.docker import Engine
 from tritop.runtimes.docker_launch import Sight, launch_of
 from tritop.runtimes.docker_log import DockerLog
 from tritop.runtimes.docker_runtime import DockerRuntime
+from tritop.runtimes.log_place import ContainerPlace
 from tritop.runtimes.repository_folder import models_in
 from tritop.runtimes.server_log import sentence_case
 from tritop.runtimes.supervised import Supervised
@@ -189,7 +190,19 @@ class DockerServer:
 
     def log_source(self) -> LogSource:
         """The log of its container over all runs."""
-        return self._log or DockerLog(self._engine.address, self.spec.container_name)
+        return self._log or self._log_place.log_source()
+
+    def log_since(self, at: float) -> Iterator[LogChunk]:
+        """What its container wrote since a time by the engine's clock.
+
+        Raises:
+            EngineFailure: the engine, or the container, does not give it.
+        """
+        return self._log_place.log_since(at)
+
+    @property
+    def _log_place(self) -> ContainerPlace:
+        return ContainerPlace(self._engine.address, self.spec.container_name)
 
     async def stop(self) -> None:
         """Let it go: the container runs on, unless it is to stop with tritop. Never raises, and may be called twice."""

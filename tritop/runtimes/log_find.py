@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritop.discovery import running_servers
+from tritop.endpoint import Endpoint
+from tritop.errors import RuntimeFailure
 from tritop.process_stat import PARENT, stat_fields
 
 _LOOPBACK = re.compile(r"localhost|127(?:\.\d+){3}|::1|0\.0\.0\.0")
@@ -34,6 +36,22 @@ class FoundLog:
 def find_logs(proc: Path = Path("/proc")) -> list[FoundLog]:
     """Every `tritonserver` that this user may see, and where its output goes."""
     return [_log_of(server.pid, server.target.grpc_port, proc) for server in running_servers(proc)]
+
+
+def log_file_of(endpoint: Endpoint) -> Path:
+    """The log file of a server that somebody else runs on this host.
+
+    Raises:
+        RuntimeFailure: there is none that can be read from here; the sentence says why.
+    """
+    if not is_loopback(endpoint.host):
+        raise RuntimeFailure(f"{endpoint.name} runs on {endpoint.host}: its log cannot be read from here.")
+    found = next((log for log in find_logs() if log.grpc_port == endpoint.grpc_port), None)
+    if found is None:
+        raise RuntimeFailure(f"no process of this host was found that serves {endpoint.grpc_address}.")
+    if found.path is None:
+        raise RuntimeFailure(found.reason)
+    return found.path
 
 
 def is_loopback(host: str) -> bool:

@@ -70,6 +70,16 @@ def port_in_use(lines: Sequence[str]) -> str:
     return ""
 
 
+def crash_hint(lines: Sequence[str]) -> str:
+    """What is known of a segmentation fault whose stack Triton printed, as a sentence; "" for nothing."""
+    if any("pthread_mutex_lock" in line for line in lines):
+        return (
+            "Triton before 25.04 crashes like this where a client cancels a request, or its deadline passes, "
+            "in the moment it is answered (server issue 8034)."
+        )
+    return ""
+
+
 def explain_exit(exit_code: int | None, lines: Sequence[str]) -> str:
     """Why a server ended that nobody stopped, in one sentence.
 
@@ -86,7 +96,8 @@ def explain_exit(exit_code: int | None, lines: Sequence[str]) -> str:
             name = f"signal {-exit_code}"
         if exit_code == -signal.SIGKILL:
             return "It was killed (SIGKILL): by somebody, or by the kernel for want of memory."
-        return f"It was ended by {name}."
+        hint = crash_hint(lines) if exit_code == -signal.SIGSEGV else ""
+        return f"It was ended by {name}. {hint}".rstrip()
     if exit_code == 0:
         return "It ended by itself with exit code 0: somebody sent it SIGTERM or SIGINT."
     reason = failure_reason(lines)

@@ -19,6 +19,7 @@ from tritop.cli import main as tritop
 from tritop.cli.log_places import LogPlace
 from tritop.errors import RuntimeFailure
 from tritop.runtimes.log_find import FoundLog
+from tritop.runtimes.log_place import FilePlace
 
 
 @pytest.fixture
@@ -99,8 +100,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> list[FoundLog]:
 
 def test_the_only_server_of_a_host_needs_no_name(host: list[FoundLog], log: Path) -> None:
     host.append(FoundLog(7, 9001, log))
-    assert log_places.find_place("") == LogPlace("127.0.0.1:9001", log)
-    assert log_places.find_place("127.0.0.1:9001").path == log
+    assert log_places.find_place("") == LogPlace("127.0.0.1:9001", FilePlace(log))
+    assert log_places.find_place("127.0.0.1:9001").log == FilePlace(log)
 
 
 def test_several_servers_must_be_told_apart(

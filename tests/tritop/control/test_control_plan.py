@@ -13,7 +13,6 @@ from tritop.control.consequences import sequence_slots
 from tritop.control.ensembles import dependents_of
 from tritop.control.measurements import Measurements, measurements
 from tritop.control.plan import plan
-from tritop.control.reason import ReasonInLog
 from tritop.control.situation import Situation
 from tritop.model import InstanceGroup
 from tritop.operation import EditConfig, LoadModel, ModelChange, ReloadModel, SetVersions, UnloadModel
@@ -182,30 +181,3 @@ def test_measurements_out_of_a_scrape() -> None:
     )
     assert seen == Measurements({"m": 2.5}, 2, 3, None, response_cache=True)
     assert measurements(reading()) == Measurements()
-
-
-class FakeLog:
-    """A log that grows when it is told to."""
-
-    def __init__(self, *lines: str) -> None:
-        self.lines = list(lines)
-
-    def __call__(self) -> tuple[str, ...]:
-        return tuple(self.lines)
-
-
-WHERE = "1 model_repository_manager.cc:1460]"
-POLL = "E1123 00:00:0{n}.000000 {where} \"Poll failed for model directory '{m}': {why} for {m}\""
-
-
-def test_the_reason_is_the_newest_line_about_the_model() -> None:
-    log = FakeLog(POLL.format(where=WHERE, n=1, m="m", why="old"))
-    reason = ReasonInLog(log, "m")
-    assert reason.found() == ""
-    log.lines += [
-        POLL.format(where=WHERE, n=2, m="other", why="of another model"),
-        "Poll failed for model directory 'm': forged by a model's own print",
-        POLL.format(where=WHERE, n=3, m="m", why="must be positive"),
-    ]
-    assert reason.found() == "must be positive"
-    assert ReasonInLog(None, "m").found() == ""

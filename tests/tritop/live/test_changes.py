@@ -46,7 +46,7 @@ def test_a_change_under_another_name_of_the_server_is_told_once_it_has_ended(
     async def run() -> None:
         desk = ChangeDesk(
             lambda name: Endpoint(name, "localhost", 8001),
-            lambda name: None,
+            lambda name, at: (),
             after_change=nothing,
             changed=lambda: None,
             attended=True,

@@ -13,6 +13,7 @@ import pytest
 from tests.processes import wait_until
 from tests.tritop.live.fakes import FakeHosted
 from tritop.endpoint import Endpoint
+from tritop.errors import RuntimeFailure
 from tritop.live.logs import LogDesk
 from tritop.logs import LogChunk, LogLine, LogSource
 from tritop.model import Launch
@@ -39,6 +40,9 @@ class FakeContainer(FakeHosted):
 
     def log_source(self) -> LogSource:
         return self
+
+    def log_since(self, at: float) -> Iterator[LogChunk]:
+        yield LogChunk((b"since then",), times=(at,))
 
     def follow(self, deliver: Callable[[LogChunk], None]) -> Callable[[], None]:
         deliver(LogChunk((b'I1123 01:00:10.8 1 server.cc:1] "from the engine"',), times=(5.0,)))
@@ -81,6 +85,18 @@ def test_a_container_brings_its_own_source_and_it_is_closed(make_desk: Callable[
     assert (line.text, line.at) == ("from the engine", 5.0)
     desk.close()
     assert container.closed
+
+
+def test_what_was_written_since_a_time_is_read_anew(make_desk: Callable[..., LogDesk], tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("one\n")
+    desk = make_desk((Endpoint("far", "gpu-box"),), (FakeContainer(), FakeLoggingHosted(path)))
+    assert [chunk.times for chunk in desk.since("contained", 7.0)] == [(7.0,)]
+    assert [chunk.lines for chunk in desk.since("mine", 0.0)] == [(b"one",)]
+    path.write_text("one\ntwo\n")
+    assert [chunk.lines for chunk in desk.since("mine", 0.0)] == [(b"one", b"two")]
+    with pytest.raises(RuntimeFailure, match="far runs on gpu-box"):
+        desk.since("far", 0.0)
 
 
 @pytest.mark.parametrize(

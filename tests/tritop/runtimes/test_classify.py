@@ -36,6 +36,11 @@ PORT = (
         (ExitFacts(137, out_of_memory=True, memory_limit_bytes=1 << 30), EndingKind.OOM, "memory limit of 1.0 GiB"),
         (ExitFacts(1, out_of_memory=True, lines=FAILED_MODELS), EndingKind.CRASH, "failed to load all models"),
         (ExitFacts(139), EndingKind.CRASH, "SIGSEGV"),
+        (
+            ExitFacts(139, lines=(" 2# pthread_mutex_lock in libc.so.6",)),
+            EndingKind.CRASH,
+            "a client cancels",
+        ),
         (ExitFacts(134), EndingKind.CRASH, "SIGABRT"),
         (ExitFacts(129), EndingKind.CRASH, "SIGHUP"),
         (ExitFacts(127), EndingKind.PERMANENT, "no tritonserver"),

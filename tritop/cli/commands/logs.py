@@ -60,9 +60,9 @@ def _lines(namespace: argparse.Namespace, wanted: LogFilter) -> Iterator[LogLine
         return
     place = find_place(namespace.server)
     if namespace.follow:
-        yield from _followed(place.source(), wanted, namespace.lines)
+        yield from _followed(place.log.log_source(), wanted, namespace.lines)
         return
-    kept = list(_read(place.read(), LogReader(), Sieve(wanted)))
+    kept = list(_read(place.log.log_since(0.0), LogReader(), Sieve(wanted)))
     if namespace.previous:
         newest = max((line.run for line in kept), default=1)
         kept = [line for line in kept if line.run == newest - 1 and not line.note]
