@@ -130,6 +130,8 @@ class Preview:
     """What starts again at 0 or is lost, such as "statistics"."""
     dependents: tuple[str, ...] = ()
     """Ensembles that call the model."""
+    countable: bool = False
+    """Live sequences are lost with it, and were not counted; `PreviewChange.count_sequences` does."""
     others: tuple[FieldChange, ...] = ()
     """What somebody else changed since the operator looked, and what stays as they left it."""
     pbtxt_before: str = ""

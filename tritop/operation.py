@@ -129,6 +129,9 @@ class PreviewChange:
     """Ask what any other change of a model would do, as `PreviewEdit` does for an edit."""
 
     change: ModelChange
+    count_sequences: bool = False
+    """Where live sequences would be lost, count them first. That takes as long as one of them may be idle, and the
+    server logs every request meanwhile."""
 
     @property
     def server(self) -> str:

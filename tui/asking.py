@@ -60,6 +60,12 @@ class Question:
         return result if isinstance(result, LaunchPreview) else None
 
     @property
+    def progress(self) -> str:
+        """How the answer comes along: untrusted; "" for a quick one."""
+        status = self._status()
+        return status.text if status is not None and status.state is OperationState.RUNNING else ""
+
+    @property
     def failure(self) -> str:
         """Why there is no answer and none will come: untrusted."""
         status = self._status()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from tests.running_triton import TritonFactory
 from tritop.change import ChangeClass, ConfigEdit, VersionChoice
 from tritop.control import plan
 from tritop.errors import OperationFailed, TritopError
-from tritop.operation import EditConfig, LoadModel, SetVersions, UnloadModel
+from tritop.operation import EditConfig, LoadModel, PreviewChange, SetVersions, UnloadModel
 from tritop.protocol import open_channel, request_metadata, service_pb2, service_pb2_grpc
 
 pytestmark = pytest.mark.triton
@@ -25,10 +27,11 @@ pytestmark = pytest.mark.triton
 # -- sequences, streams, ensembles --------------------------------------------------------
 
 
-async def _sequence(stage: Stage, *, start: bool = False, number: int = 7) -> None:
+async def _sequence(stage: Stage, *, start: bool = False, end: bool = False, number: int = 7) -> None:
     request = infer_request("counted")
     request.parameters["sequence_id"].int64_param = number
     request.parameters["sequence_start"].bool_param = start
+    request.parameters["sequence_end"].bool_param = end
     await call(stage.endpoint, "ModelInfer", request)
 
 
@@ -51,6 +54,75 @@ def test_live_sequences_survive_in_place_and_are_warned_of_before_a_reload(stage
             await stage.edit("counted", batching=True)
 
     stage.triton.run(scenario())
+
+
+def test_live_sequences_are_counted_before_they_are_lost(stage: Stage) -> None:
+    """Four begin, one ends, one says nothing for so long that the server ends it: two are lost with a reload."""
+
+    async def scenario() -> None:
+        before = await stage.current("counted")
+        config = await stage.current("counted")
+        config.max_batch_size = 8
+        config.sequence_batching.max_sequence_idle_microseconds = 2_000_000
+        await load(stage.endpoint, "counted", config)
+        change = EditConfig("s", "counted", ConfigEdit(max_batch_size=4))
+        assert (await stage.preview(change)).countable
+        counting = asyncio.Event()
+        asked = asyncio.create_task(
+            stage.control.preview(PreviewChange(change, count_sequences=True), lambda text: counting.set())
+        )
+        await counting.wait()
+        for number in (1, 2, 3, 4):
+            await _sequence(stage, start=True, number=number)
+        await _sequence(stage, end=True, number=3)
+        began = time.monotonic()
+        while not asked.done() and time.monotonic() - began < 30:
+            for number in (1, 2):
+                await _sequence(stage, number=number)
+            await asyncio.sleep(0.05)
+        counted = await asked
+        # The silent one was last heard of within the time that a sequence may be idle, or just before it.
+        said = counted.warnings[0]
+        assert re.match(r"[23] live sequences are lost, counted over 2\.0 s; there can be up to", said), said
+        assert not counted.countable
+        assert await _verbose_level(stage) == 0
+        await load(stage.endpoint, "counted", before)
+
+    stage.triton.run(scenario())
+
+
+def test_where_sequences_cannot_be_counted_that_is_said(stage: Stage) -> None:
+    async def scenario() -> None:
+        question = PreviewChange(UnloadModel("s", "counted"), count_sequences=True)
+        blind = stage.new_control(reads_log=False)
+        preview = await blind.preview(question)
+        assert any("cannot be counted without the server's log" in warning for warning in preview.warnings)
+        reader = type(stage.control)(replace(stage.endpoint, read_only=True))
+        preview = await reader.preview(question)
+        assert any("read-only, they are not counted" in warning for warning in preview.warnings)
+        assert await _verbose_level(stage) == 0
+        await asyncio.gather(blind.aclose(), reader.aclose())
+
+    stage.triton.run(scenario())
+
+
+def test_a_count_that_is_cut_short_gives_the_log_level_back(stage: Stage) -> None:
+    async def scenario() -> None:
+        question = PreviewChange(UnloadModel("s", "counted"), count_sequences=True)
+        counting = asyncio.Event()
+        asked = asyncio.create_task(stage.control.preview(question, lambda text: counting.set()))
+        await counting.wait()
+        assert await _verbose_level(stage) == 1
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        assert await _verbose_level(stage) == 0
+
+    stage.triton.run(scenario())
+
+
+async def _verbose_level(stage: Stage) -> int:
+    answer = await call(stage.endpoint, "LogSettings", service_pb2.LogSettingsRequest())
+    return int(answer.settings["log_verbose_level"].uint32_param)
 
 
 class Stream:

@@ -17,7 +17,7 @@ from tritop.cli.units import parse_seconds
 from tritop.cli.waiting import ending_by_signal
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, UsageError
-from tritop.operation import EditConfig, LoadModel, ModelChange, ReloadModel
+from tritop.operation import EditConfig, LoadModel, ModelChange, PreviewChange, ReloadModel
 
 if TYPE_CHECKING:
     from tritop.control.recorded import RecordedControl
@@ -54,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser, *, config: bool = True) -> No
         action="append",
         default=[],
         help="with --yes: give up this field, or 'ensemble NAME', by name; may be repeated",
+    )
+    group.add_argument(
+        "--count-sequences",
+        action="store_true",
+        help="where live sequences would be lost, count them; the server logs every request meanwhile",
     )
     group.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     group.add_argument("--server-log", metavar="FILE", help="the server's log, where it is not found by itself")
@@ -198,7 +203,11 @@ async def agreed(control: RecordedControl, wanted: M, namespace: argparse.Namesp
         OperationFailed: it cannot be done, or the operator said no.
         UsageError: nobody can be asked, and the command line does not say it.
     """
-    preview = await control.preview(wanted)
+    progress = ProgressLine()
+    try:
+        preview = await control.preview(PreviewChange(wanted, namespace.count_sequences), progress)
+    finally:
+        progress.end()
     if namespace.dry_run:
         tell_preview(preview, as_json=namespace.json)
     if preview.obstacle:

@@ -22,6 +22,7 @@ def preview_lines(preview: Preview) -> Iterator[str]:
         ("wrong", tuple(str(problem) for problem in preview.problems)),
         ("lost", preview.lost_fields),
         ("note", preview.warnings),
+        ("count them", ("--count-sequences",) if preview.countable else ()),
         ("starts again", (", ".join(preview.resets),) if preview.resets else ()),
         ("called by", (", ".join(preview.dependents),) if preview.dependents else ()),
     )
@@ -63,6 +64,7 @@ def preview_document(preview: Preview) -> Json:
         "memory_free_bytes": preview.memory_free_bytes,
         "resets": list(preview.resets),
         "dependents": list(preview.dependents),
+        "countable": preview.countable,
         "config_before": preview.pbtxt_before or None,
         "config_after": preview.pbtxt_after or None,
     }

@@ -71,10 +71,7 @@ def _of_reload(current: Config, situation: Situation) -> Iterator[str]:
             "want of memory. Unloading first avoids that, at the price of an outage."
         )
     if current.HasField("sequence_batching"):
-        yield (
-            f"live sequences are lost, up to {sequence_slots(current)} for each version: their next request is refused "
-            "until it starts a new sequence. The server does not say how many are live."
-        )
+        yield f"{sequences_lost(current, situation)} Their next request is refused until it starts a new sequence."
     if current.model_transaction_policy.decoupled:
         yield "open streams go on with the former copy, which stays in memory until the last of them ends."
     if current.response_cache.enable:
@@ -108,6 +105,16 @@ def _first_change(current: Config) -> str:
     return (
         f"the server reloads it in full after all{lost} where it completed the configuration itself, or where {files}."
     )
+
+
+def sequences_lost(current: Config, situation: Situation) -> str:
+    """How many live sequences a model loses with its present copy, in sentences."""
+    most = f"up to {sequence_slots(current)} for each version"
+    counted = situation.sequences
+    if counted is not None:
+        return f"{counted} lost, counted over {counted.watched_s:.1f} s; there can be {most}."
+    why = situation.uncounted or "the server does not say how many are live."
+    return f"live sequences are lost, {most}: {why}"
 
 
 def sequence_slots(config: Config) -> int:
@@ -167,7 +174,7 @@ def unload_warnings(situation: Situation, *, version: str) -> tuple[str, ...]:
         warnings.append(f"version {version} is the only one that is served, so the whole model is unloaded.")
     warnings.append(f"requests for {situation.model} are refused at once; those in flight are finished.")
     if situation.current is not None and situation.current.HasField("sequence_batching"):
-        warnings.append(f"live sequences are lost, up to {sequence_slots(situation.current)} for each version.")
+        warnings.append(sequences_lost(situation.current, situation))
     if situation.folderless:
         warnings.append("it has no folder in the repository, so it cannot be loaded again from there.")
     else:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tritop.change import ChangeClass, ConfigEdit, Outcome, Preview
 from tritop.control.compare import completed, lost_fields
 from tritop.control.edit import as_pbtxt
+from tritop.control.load_times import LOAD_LINES, load_seconds
 from tritop.control.merge import is_reverted, listed, made_since, replaces_everything, undone_by
 from tritop.control.plan import Plan, plan
 from tritop.control.sending import Sender
 from tritop.control.sentences import others_note, refuse, sentence_of, versions_listed
+from tritop.control.sequences import count_sequences
 from tritop.control.server import Config, TritonServer
 from tritop.control.server_log import LogSince, ServerLog, not_readable
 from tritop.control.settle import Patience, Progress, same_but_versions, until_unloaded
 from tritop.control.situation import PolicyMemory, Situation, current_of, executions_of, look
 from tritop.control.versions import ready_versions
 from tritop.endpoint import Endpoint
-from tritop.errors import OperationFailed, UsageError
+from tritop.errors import OperationFailed, RuntimeFailure, TritopError, UsageError
 from tritop.operation import (
     EditConfig,
     LoadModel,
@@ -34,6 +36,8 @@ from tritop.reading import IndexEntry
 
 _TRIES = 3
 """Plans made for one change, while others change the model under them."""
+_LOGGED_S = 30 * 86_400.0
+"""How far back a log is read for the last load of a model."""
 _READ_ONLY = "is watched read-only: nothing is changed."
 
 
@@ -42,6 +46,10 @@ BeforeSend = Callable[[Preview, Sequence[int]], Awaitable[None]]
 
 
 async def _unannounced(preview: Preview, ready: Sequence[int]) -> None:
+    """Nobody wants to know."""
+
+
+def _untold(text: str) -> None:
     """Nobody wants to know."""
 
 
@@ -76,14 +84,36 @@ class Control:
         self._sends: Sender | None = None
         self._policies = PolicyMemory()
         self._changed: set[str] = set()
+        self._load_s: Mapping[str, float] | None = None
 
-    async def preview(self, operation: ModelOperation) -> Preview:
+    async def preview(self, operation: ModelOperation, progress: Progress = _untold) -> Preview:
         """What an operation would do; changes nothing.
+
+        Args:
+            operation: a change, or a question about one.
+            progress: told how counting comes along.
 
         Raises:
             TritopError: the server does not answer, or the operation makes no sense.
         """
-        return (await self._plan(_change_of(operation)))[0].preview
+        change = _change_of(operation)
+        planned, situation = await self._plan(change)
+        if planned.preview.countable and isinstance(operation, PreviewChange) and operation.count_sequences:
+            situation = await self._with_sequences(situation, progress)
+            preview = plan(change, situation).preview
+            return replace(preview, expected_s=planned.preview.expected_s)
+        return planned.preview
+
+    async def _with_sequences(self, situation: Situation, progress: Progress) -> Situation:
+        """The same with the live sequences counted, or why they were not."""
+        assert situation.current is not None
+        if self._endpoint.read_only:
+            return replace(situation, uncounted="read-only, they are not counted: the server would have to log more.")
+        try:
+            counted = await count_sequences(self._connected(), self._log, situation.model, situation.current, progress)
+        except TritopError as error:
+            return replace(situation, uncounted=error.sentence)
+        return replace(situation, sequences=counted)
 
     async def look(self, model: str) -> Situation:
         """What the server and a model of it are like now; nothing is asked that could change anything.
@@ -165,8 +195,18 @@ class Control:
         planned = plan(change, situation)
         expected_s = planned.preview.expected_s
         if expected_s is None and planned.preview.change in {ChangeClass.FULL_RELOAD, ChangeClass.LOAD}:
-            expected_s = self._sender().load_s.get(change.model)
+            expected_s = self._sender().load_s.get(change.model) or (await self._logged_load_s()).get(change.model)
         return replace(planned, preview=replace(planned.preview, expected_s=expected_s)), situation
+
+    async def _logged_load_s(self) -> Mapping[str, float]:
+        """Seconds of the last load of each model that the server's log tells of; read once."""
+        if self._load_s is None:
+            since = self._log.clock() - _LOGGED_S
+            try:
+                self._load_s = load_seconds(await self._log.entries_since(since, *LOAD_LINES))
+            except RuntimeFailure:
+                self._load_s = {}
+        return self._load_s
 
     async def _newest_plan(
         self, change: ModelChange, progress: Progress, before_send: BeforeSend

@@ -128,6 +128,7 @@ def _edit(blank: Preview, situation: Situation, edit: ConfigEdit) -> Plan:
         memory_needed_bytes=needed_bytes,
         memory_free_bytes=free_bytes,
         resets=resets_of(current) if reloads else (),
+        countable=reloads and _are_countable(situation),
         pbtxt_after=as_pbtxt(wanted),
         json_after=as_json(wanted),
     )
@@ -202,4 +203,11 @@ def _unload(blank: Preview, situation: Situation, change: UnloadModel) -> Plan:
     if not states & {"READY", "LOADING", "UNLOADING"}:
         return Plan(blank, nothing=f"{change.model} is not loaded")
     warnings = unload_warnings(situation, version=change.version)
-    return Plan(replace(blank, change=ChangeClass.UNLOAD, warnings=warnings))
+    return Plan(replace(blank, change=ChangeClass.UNLOAD, warnings=warnings, countable=_are_countable(situation)))
+
+
+def _are_countable(situation: Situation) -> bool:
+    """Whether the model may have live sequences, and nobody has tried to count them."""
+    current = situation.current
+    asked = situation.sequences is not None or situation.uncounted != ""
+    return current is not None and current.HasField("sequence_batching") and not asked

@@ -35,7 +35,7 @@ async def _unannounced(preview: Preview, ready: Sequence[int]) -> None:
 class Changer(Protocol):
     """What carries changes of models out: a `Control`."""
 
-    async def preview(self, operation: ModelOperation) -> Preview:
+    async def preview(self, operation: ModelOperation, progress: Progress) -> Preview:
         """See `Control.preview`."""
         ...
 
@@ -96,13 +96,13 @@ class RecordedControl:
         self._clock = clock
         self._happened = happened
 
-    async def preview(self, operation: ModelOperation) -> Preview:
+    async def preview(self, operation: ModelOperation, progress: Progress = lambda text: None) -> Preview:
         """What an operation would do; changes nothing.
 
         Raises:
             TritopError: as `Control.preview`.
         """
-        return await self._control.preview(operation)
+        return await self._control.preview(operation, progress)
 
     async def look(self, model: str) -> Situation:
         """What the server and a model of it are like now.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 from google.protobuf import json_format
@@ -17,6 +20,7 @@ Config: TypeAlias = model_config_pb2.ModelConfig
 
 ANSWER_TIMEOUT_S = 5.0
 """Bound on calls that only ask; loading has none, because it takes as long as the model does."""
+_VERBOSE_LEVEL = "log_verbose_level"
 _UNKNOWN_MODEL = ("Request for unknown model", "is not found", "no available versions")
 
 
@@ -113,6 +117,29 @@ class TritonServer:
             ReadError: it does not.
         """
         return bool((await self._call("ServerLive", service_pb2.ServerLiveRequest())).live)
+
+    @asynccontextmanager
+    async def verbose(self) -> AsyncIterator[None]:
+        """Have every request in the log for as long as the block runs; the level is given back after it.
+
+        Raises:
+            ReadError: it does not answer, or restricts its logging protocol.
+        """
+        answer = await self._call("LogSettings", service_pb2.LogSettingsRequest())
+        if answer.settings[_VERBOSE_LEVEL].uint32_param:
+            yield
+            return
+        await self._set_verbose_level(1)
+        try:
+            yield
+        finally:
+            # Also where whoever waits for it is cancelled: nobody else would give it back.
+            await asyncio.shield(self._set_verbose_level(0))
+
+    async def _set_verbose_level(self, level: int) -> None:
+        request = service_pb2.LogSettingsRequest()
+        request.settings[_VERBOSE_LEVEL].uint32_param = level
+        await self._call("LogSettings", request)
 
     async def refusal(self) -> str:
         """Why it takes no changes of models at all, "" where it does.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tritop.control.measurements import Measurements, measure
+from tritop.control.sequences import LiveSequences
 from tritop.control.server import Config, Refused, TritonServer
 from tritop.control.versions import READY, Policy, policy_in_force, ready_versions
 from tritop.endpoint import Endpoint
@@ -39,6 +40,10 @@ class Situation:
     """Executions of each version since its object was made: a smaller number later tells a reload."""
     changed_here: bool = False
     """Whether the model was changed from here before, so that its files are known to the server as they are."""
+    sequences: LiveSequences | None = None
+    """The model's live sequences, where they were counted."""
+    uncounted: str = ""
+    """Why they could not be counted."""
     memory_bytes: Mapping[str, int] = field(default_factory=dict)
     """What the model's versions take, by kind and id such as "GPU 0"; empty where it is not reported."""
 

@@ -123,7 +123,7 @@ class ChangeDesk:
         if isinstance(operation, SaveConfig):
             return await control.save(operation)
         if isinstance(operation, PreviewEdit | PreviewChange):
-            preview = await control.preview(operation)
+            preview = await control.preview(operation, progress)
             return Outcome(str(preview.change), changed=False, preview=preview)
         if isinstance(operation, EditConfig) and operation.trial_s is not None:
             return await self._trials_here().begin(operation, progress)

@@ -166,7 +166,8 @@ def read_log(client: Any, container: str, *, since_s: float = 0.0) -> Iterator[t
     Args:
         client: of the engine.
         container: its name or id.
-        since_s: leave out what was written before, seconds since the epoch by the engine's clock.
+        since_s: leave out what was written before, seconds since the epoch by the engine's clock, and
+            what is more than `KEPT_LINES`; 0 leaves out nothing.
 
     Raises:
         DockerException: and whatever else `docker_errors.caught()` lists.
@@ -174,7 +175,7 @@ def read_log(client: Any, container: str, *, since_s: float = 0.0) -> Iterator[t
     shown = client.api.inspect_container(container)
     run_begins_s, runs = earliest_line_s(shown), RunCount()
     older = True
-    since = {"since": since_s} if since_s > 0 else {}
+    since = {"since": since_s, "tail": KEPT_LINES} if since_s > 0 else {}
     stream = client.api.logs(str(shown["Id"]), stream=True, follow=False, timestamps=True, **since)
     for stamp, line in stamped_lines(stream):
         if older and (seconds_of(stamp) or 0.0) >= run_begins_s:

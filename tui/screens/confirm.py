@@ -17,7 +17,9 @@ from tritop.change import ChangeClass, Preview
 from tritop.operation import EditConfig, LoadModel, ModelChange, PreviewChange, PreviewEdit, ReloadModel
 from tui.asking import Question
 from tui.desk import Desk
-from tui.present.change import change_title, preview_lines, serving_lines
+from tui.present.change import LABEL, change_title, preview_lines, serving_lines
+from tui.present.lines import bullet
+from tui.present.look import Look
 from tui.screens.live_dialog import LiveDialog
 from tui.screens.painting import set_height
 from tui.widgets.choice import Choice
@@ -144,11 +146,14 @@ class ChangeDialog(AskDialog):
         preview: what was found out already; `None` asks.
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "count", "count", show=False)]
+
     def __init__(self, desk: Desk, change: ModelChange, preview: Preview | None = None) -> None:
         super().__init__(desk, change_title(change, desk.look), "Apply")
         self._change = change
         self._preview = preview
         self._question = Question(desk)
+        self._count = Question(desk)
         self._chosen = False
 
     def on_mount(self) -> None:
@@ -173,6 +178,9 @@ class ChangeDialog(AskDialog):
             ticks = list(self._ticks_of(self._preview))
             if ticks:
                 self.ticks.mount_all(ticks)
+        if self._preview is not None and self._count.preview is not None:
+            self._preview = replace(self._preview, warnings=self._count.preview.warnings, countable=False)
+            self._count.forget()
         super().show_body()
         if self._preview is not None and not self._chosen:
             self._chosen = True
@@ -201,9 +209,16 @@ class ChangeDialog(AskDialog):
         if server is not None:
             lines += serving_lines(server, self._change.model, self.desk.latest.traffic, width, self.look)
         if self._preview is not None:
-            return [*lines, *preview_lines(self._preview, width, self.look)]
+            said = preview_lines(self._preview, width, self.look)
+            return [*lines, *said, *counting_lines(self._preview, self._count, width, self.look)]
         failure = self.look.clean(self._question.failure, 600)
         return [*lines, ((failure, "error") if failure else ("asking the server what it would do", "dim"),)]
+
+    def action_count(self) -> None:
+        """Count the live sequences that would be lost."""
+        if self._preview is not None and self._preview.countable and (not self._count.asked or self._count.failure):
+            self._count.ask(PreviewChange(self._change, count_sequences=True))
+            self.show()
 
     def obstacle(self) -> str:
         """What the preview says against it, or what is not ticked yet."""
@@ -236,6 +251,17 @@ class ChangeDialog(AskDialog):
         if isinstance(change, EditConfig | LoadModel):
             change = replace(change, confirmed_losses=preview.lost_fields)
         self.desk.submit(change)
+
+
+def counting_lines(preview: Preview, count: Question, width: int, look: Look) -> list[Line]:
+    """What the count of live sequences that would be lost has come to, where it is of use."""
+    if not preview.countable:
+        return []
+    if count.failure:
+        return bullet("sequences", LABEL, look.clean(count.failure, 300), width, "warn")
+    if count.asked:
+        return bullet("sequences", LABEL, look.clean(count.progress, 100) or "counting", width, "accent")
+    return bullet("sequences", LABEL, "c counts them; the server logs every request meanwhile", width, "accent")
 
 
 def _question_of(change: ModelChange) -> PreviewEdit | PreviewChange:

@@ -35,7 +35,7 @@ class FakeChanger:
             current=parse_config(self.pbtxt) if self.pbtxt else None,
         )
 
-    async def preview(self, operation: ModelOperation) -> Preview:
+    async def preview(self, operation: ModelOperation, progress: Progress = lambda text: None) -> Preview:
         assert isinstance(operation, EditConfig | PreviewEdit)
         before = parse_config(self.pbtxt)
         after = apply_edit(before, operation.edit)

@@ -18,7 +18,7 @@ from tritop.change import ConfigEdit, Preview
 from tritop.control.author import this_author
 from tritop.control.entry import Author, Entry, new_id
 from tritop.control.ledger import Ledger, NotRecorded
-from tritop.control.recorded import RecordedControl
+from tritop.control.recorded import Progress, RecordedControl
 from tritop.control.trial import JUDGED_REQUESTS, SETTLE_S, Interval, Trial, figures, interval_of, judge
 from tritop.control.trials import Trials
 from tritop.control.undo import same_config
@@ -257,7 +257,7 @@ def test_a_trial_is_made_of_what_is_there_when_it_begins_and_of_nothing_later(tm
     class FakeOvertaken(FakeChanger):
         """Somebody else changes the model while it is measured."""
 
-        async def preview(self, operation: ModelOperation) -> Preview:
+        async def preview(self, operation: ModelOperation, progress: Progress = lambda text: None) -> Preview:
             asked = await super().preview(operation)
             self.pbtxt = self.pbtxt.replace("max_batch_size: 8", "max_batch_size: 16")
             return asked
