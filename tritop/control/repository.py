@@ -209,16 +209,29 @@ def _refuse_changed(found: ModelFolder, folder: int) -> None:
 
 
 def _back_up(found: ModelFolder, backups: Path) -> Path | None:
+    """Keep what the file holds.
+
+    Raises:
+        OperationFailed: it cannot be kept; nothing is left of the attempt.
+    """
     if found.content is None:
         return None
     real = found.folder.resolve()
     folder = backups / f"{real.name}-{hashlib.sha256(bytes(real)).hexdigest()[:8]}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     backup = folder / f"{CONFIG_NAME}.tritop-{now}.bak"
-    file = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "wb") as stream:
-        _write(stream, found.content)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(file, "wb") as stream:
+                _write(stream, found.content)
+        except OSError:
+            backup.unlink()
+            raise
+    except OSError as error:
+        sentence = f"the backup of {found.path} cannot be written into {folder}: {error.strerror}."
+        raise OperationFailed(sentence, _NOTHING_WRITTEN) from error
     for old in sorted(folder.glob(f"{CONFIG_NAME}.tritop-*.bak"))[:-KEPT_BACKUPS]:
         old.unlink(missing_ok=True)
     return backup
