@@ -17,7 +17,7 @@ from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
-from textual.events import Resize
+from textual.events import Event, Key, Resize
 from textual.message import Message
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
@@ -30,6 +30,7 @@ from tui.commands import ActionCommands, ModelCommands
 from tui.desk import Desk
 from tui.driver import terminal_driver, terminal_size
 from tui.keys import Place, action_named, bindings_for
+from tui.keys_in_turn import KeysInTurn
 from tui.model_actions import ModelActions
 from tui.present.servers import shown_first
 from tui.screens.base import SnapshotScreen
@@ -119,6 +120,7 @@ class TritopApp(App[object]):
         self._painted_mono: float | None = None
         self._begun_with: Place | None = None
         """The view that was shown first."""
+        self._keys = KeysInTurn(self, super().on_event)
         ScrollBar.renderer = PlainScrollBar if settings.ascii else ScrollBarRender
 
     def begin(self) -> None:
@@ -141,6 +143,13 @@ class TritopApp(App[object]):
     def get_default_screen(self) -> Screen[None]:
         """The overview is below every other screen."""
         return OverviewScreen(self.desk)
+
+    async def on_event(self, event: Event) -> None:
+        """Keys that were just typed wait for their turn."""
+        if isinstance(event, Key) and not event.is_forwarded:
+            await self._keys.typed(event)
+        else:
+            await super().on_event(event)
 
     def on_mount(self) -> None:
         """Choose the colours, listen for signals and for Snapshots."""

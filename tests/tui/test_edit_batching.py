@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Button, TextArea
 
@@ -96,6 +97,34 @@ def test_the_common_edit_takes_eight_keys() -> None:
         edit = ConfigEdit(batching=True, max_queue_delay_us=2000)
         assert session.changes() == [EditConfig("demo", "matrix", edit, based_on='name: "matrix"')]
         assert session.questions()[-1] == PreviewEdit("demo", "matrix", edit)
+        await until(pilot, lambda: isinstance(app.screen, OverviewScreen))
+
+    drive(steps)
+
+
+def test_a_delay_and_a_largest_batch_take_nine_keys() -> None:
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
+        await pilot.press("e", "2", "m", "s", "tab", "1", "6", "ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, ChangeDialog))
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(session.changes()))
+        edit = ConfigEdit(batching=True, max_queue_delay_us=2000, max_batch_size=16)
+        assert session.changes() == [EditConfig("demo", "matrix", edit, based_on='name: "matrix"')]
+
+    drive(steps)
+
+
+def test_keys_that_arrive_together_have_the_effect_that_they_have_apart() -> None:
+    """A laggy link delivers many at once; some of these mean something else in the view below the editor."""
+
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
+        for key in ("e", "escape", "e", "2", "m", "s", "tab", "1", "6", "ctrl+s"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: isinstance(app.screen, ChangeDialog))
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(session.changes()))
+        edit = ConfigEdit(batching=True, max_queue_delay_us=2000, max_batch_size=16)
+        assert session.changes() == [EditConfig("demo", "matrix", edit, based_on='name: "matrix"')]
         await until(pilot, lambda: isinstance(app.screen, OverviewScreen))
 
     drive(steps)

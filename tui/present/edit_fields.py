@@ -54,7 +54,7 @@ BATCHING = EditField(
     "batching",
     "dynamic batching",
     "on or off",
-    "The server puts requests that wait together into one execution.",
+    "The server puts requests that wait together into one execution. A digit typed here begins the delay.",
     FieldKind.CHOICE,
 )
 _FIELDS = (

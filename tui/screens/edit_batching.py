@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import getters, on
+from textual import events, getters, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
@@ -52,6 +52,8 @@ class EditBatchingScreen(ModelForm):
         Binding("tab,down", "app.focus_next", show=False, priority=True),
         Binding("shift+tab,up", "app.focus_previous", show=False, priority=True),
         Binding("enter", "apply", show=False),
+        # The common edit is a delay: where the switch has the keys, which takes no digits, they are for the delay.
+        *(Binding(digit, f"begin_delay('{digit}')", show=False, priority=True) for digit in "0123456789"),
     ]
     DEFAULT_CSS = """
     EditBatchingScreen {
@@ -127,7 +129,7 @@ class EditBatchingScreen(ModelForm):
         changed = [self._fields[key] for key, value in values.items() if value != self._typed_values[key]]
         if values["batching"] == OFF and BATCHING not in changed and any(field.of_batching for field in changed):
             values["batching"] = ON  # whoever sets a delay wants batching
-            self.query_one("#row-batching", FormRow).hold(ON)
+            self._row(BATCHING.key).hold(ON)
         self._typed_values = values
         self._draft = draft_of(self._config, values, self.look)
         self._show_notes()
@@ -156,7 +158,7 @@ class EditBatchingScreen(ModelForm):
             return
         key, error = next(iter(self._draft.errors.items()))
         self.notify(error, title=self._fields[key].label, severity="warning", timeout=4, markup=False)
-        self.query_one(f"#row-{key}", FormRow).field.focus()
+        self._row(key).field.focus()
 
     # -- painting ---------------------------------------------------------------------------
 
@@ -201,6 +203,22 @@ class EditBatchingScreen(ModelForm):
         """For good."""
         self._terms = None
         super().action_apply()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Digits begin a delay where the switch for batching has the keys."""
+        if action == "begin_delay":
+            row = row_of(self.focused)
+            return row is not None and row.key == BATCHING.key and not self._row("delay").field.disabled
+        return super().check_action(action, parameters)
+
+    def action_begin_delay(self, digit: str) -> None:
+        """Type on in the field for the delay."""
+        field = self._row("delay").field
+        self.set_focus(field)
+        field.post_message(events.Key(digit, digit))
+
+    def _row(self, key: str) -> FormRow:
+        return self.query_one(f"#row-{key}", FormRow)
 
     def action_trial(self) -> None:
         """Ask for how long and within what bounds, then whether."""
