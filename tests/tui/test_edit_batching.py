@@ -105,7 +105,7 @@ def test_the_common_edit_takes_eight_keys() -> None:
 def test_a_delay_and_a_largest_batch_take_nine_keys() -> None:
     async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
         await pilot.press("e", "2", "m", "s", "tab", "1", "6", "ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, ChangeDialog))
+        await until(pilot, on(app, "Apply (y)"))
         await pilot.press("enter")
         await until(pilot, lambda: bool(session.changes()))
         edit = ConfigEdit(batching=True, max_queue_delay_us=2000, max_batch_size=16)
@@ -120,7 +120,7 @@ def test_keys_that_arrive_together_have_the_effect_that_they_have_apart() -> Non
     async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
         for key in ("e", "escape", "e", "2", "m", "s", "tab", "1", "6", "ctrl+s"):
             app.post_message(Key(key, key if len(key) == 1 else None))
-        await until(pilot, lambda: isinstance(app.screen, ChangeDialog))
+        await until(pilot, on(app, "Apply (y)"))
         await pilot.press("enter")
         await until(pilot, lambda: bool(session.changes()))
         edit = ConfigEdit(batching=True, max_queue_delay_us=2000, max_batch_size=16)

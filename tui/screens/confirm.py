@@ -93,7 +93,11 @@ class AskDialog(LiveDialog[bool]):
     def on_mount(self) -> None:
         """Nothing happens by an Enter too many."""
         self.no.focus()
+        self.choose_button()
         self.call_after_refresh(self.show)
+
+    def choose_button(self) -> None:
+        """Give the keys to another button than Cancel, where that is right."""
 
     def said(self, width: int) -> Sequence[Line]:
         """The lines above the buttons."""
@@ -157,10 +161,9 @@ class ChangeDialog(AskDialog):
         self._chosen = False
 
     def on_mount(self) -> None:
-        """Ask what is not known yet."""
+        """Ask what is not known yet; Textual calls the handler of the base as well."""
         if self._preview is None:
             self._question.ask(_question_of(self._change))
-        super().on_mount()
 
     def compose_ticks(self) -> Iterator[Choice]:
         """One for each thing that would be lost."""
@@ -182,6 +185,10 @@ class ChangeDialog(AskDialog):
             self._preview = replace(self._preview, warnings=self._count.preview.warnings, countable=False)
             self._count.forget()
         super().show_body()
+        self.choose_button()
+
+    def choose_button(self) -> None:
+        """Give the keys to what Enter is for, once, as soon as it is known what the change does."""
         if self._preview is not None and not self._chosen:
             self._chosen = True
             if self._harmless(self._preview):

@@ -28,7 +28,6 @@ class GpuScreen(TextScreen):
 
     def on_mount(self) -> None:
         """Somebody looks."""
-        super().on_mount()
         self.desk.submit(ReadPcie(True))
 
     def on_unmount(self) -> None:
