@@ -116,6 +116,10 @@ class Preview:
     """Not empty: the server would refuse it, so it is not sent."""
     refusal: str = ""
     """Why the server as a whole forbids it (control mode, restricted protocol, read-only)."""
+    by_mode: bool = False
+    """The server's control mode is why: it reads files, and takes no configuration."""
+    file: str = ""
+    """The config file that is written instead of anything being sent, "" where the change is sent."""
     warnings: tuple[str, ...] = ()
     """What the operator should know and may accept, most grave first."""
     lost_fields: tuple[str, ...] = ()

@@ -33,7 +33,7 @@ def preview_lines(preview: Preview) -> Iterator[str]:
 def _headline(preview: Preview) -> str:
     if preview.problems or preview.refusal:
         return "will not be sent"
-    parts = [str(preview.change)]
+    parts = [f"written into {preview.file}, {preview.change}" if preview.file else str(preview.change)]
     if preview.expected_s is not None:
         parts.append(f"about {preview.expected_s:.1f} s")
     if preview.change is ChangeClass.FULL_RELOAD and preview.memory_needed_bytes is not None:
@@ -57,6 +57,7 @@ def preview_document(preview: Preview) -> Json:
         "diff": [{"path": one.path, "before": one.before or None, "after": one.after or None} for one in preview.diff],
         "problems": [{"path": one.path, "sentence": one.sentence} for one in preview.problems],
         "refusal": preview.refusal or None,
+        "file": preview.file or None,
         "lost_fields": list(preview.lost_fields),
         "warnings": list(preview.warnings),
         "expected_s": preview.expected_s,

@@ -57,13 +57,16 @@ def completed(wanted: Config, current: Config) -> Config:
 def normalised(config: Config) -> Config:
     """A copy in the shape that the server gives a configuration when it loads it.
 
-    Core, `NormalizeModelConfig` and `NormalizeInstanceGroup`: no policy is `latest: 1`, a count
-    below 1 is 1, without preferred sizes the largest batch is preferred, pinned memory is on.
+    Core, `NormalizeModelConfig` and `NormalizeInstanceGroup`: no policy is `latest: 1`, an empty one
+    `all` (seen on 2.51), a count below 1 is 1, without preferred sizes the largest batch is
+    preferred, pinned memory is on.
     """
     copy = Config()
     copy.CopyFrom(config)
-    if not copy.version_policy.WhichOneof("policy_choice"):
+    if not copy.HasField("version_policy"):
         copy.version_policy.latest.num_versions = 1
+    elif copy.version_policy.WhichOneof("policy_choice") is None:
+        copy.version_policy.all.SetInParent()
     for group in copy.instance_group:
         group.count = max(1, group.count)
     if copy.HasField("dynamic_batching"):

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
+from collectors.grpc_faults import LoadRefused, quoted
 from tritop.change import ChangeClass, ConfigEdit, Outcome, Preview
-from tritop.control.compare import completed, lost_fields
+from tritop.control.compare import change_class, completed, lost_fields
 from tritop.control.edit import as_pbtxt
 from tritop.control.load_times import LOAD_LINES, load_seconds
 from tritop.control.merge import is_reverted, listed, made_since, replaces_everything, undone_by
-from tritop.control.plan import Plan, plan
+from tritop.control.plan import Plan, change_of, plan
+from tritop.control.reason import ReasonInLog
 from tritop.control.sending import Sender
 from tritop.control.sentences import others_note, refuse, sentence_of, versions_listed
 from tritop.control.sequences import count_sequences
@@ -19,7 +21,7 @@ from tritop.control.server import Config, TritonServer
 from tritop.control.server_log import LogSince, ServerLog, not_readable
 from tritop.control.settle import Patience, Progress, same_but_versions, until_unloaded
 from tritop.control.situation import PolicyMemory, Situation, current_of, executions_of, look
-from tritop.control.versions import ready_versions
+from tritop.control.versions import ready_versions, versions_after
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, RuntimeFailure, TritopError, UsageError
 from tritop.operation import (
@@ -28,7 +30,6 @@ from tritop.operation import (
     ModelChange,
     ModelOperation,
     PreviewChange,
-    PreviewEdit,
     ReloadModel,
     UnloadModel,
 )
@@ -36,6 +37,7 @@ from tritop.reading import IndexEntry
 
 _TRIES = 3
 """Plans made for one change, while others change the model under them."""
+_FILE_POLL_S = 0.25
 _LOGGED_S = 30 * 86_400.0
 """How far back a log is read for the last load of a model."""
 _READ_ONLY = "is watched read-only: nothing is changed."
@@ -96,7 +98,7 @@ class Control:
         Raises:
             TritopError: the server does not answer, or the operation makes no sense.
         """
-        change = _change_of(operation)
+        change = change_of(operation)
         planned, situation = await self._plan(change)
         if planned.preview.countable and isinstance(operation, PreviewChange) and operation.count_sequences:
             situation = await self._with_sequences(situation, progress)
@@ -122,7 +124,7 @@ class Control:
             OperationFailed: there is no such model.
             ReadError: the server does not answer.
         """
-        situation = await look(self._connected(), self._endpoint, model, refusal="", policies=self._policies)
+        situation = await look(self._connected(), self._endpoint, model, policies=self._policies)
         if situation.obstacle:
             raise OperationFailed(situation.obstacle)
         if not situation.known:
@@ -162,6 +164,42 @@ class Control:
             outcome = await self._not_undone_by_chance(change, planned, situation, outcome, progress)
         return replace(outcome, text=f"{outcome.text} ({duration_s:.1f} s)", duration_s=duration_s)
 
+    async def until_in_force(
+        self, model: str, wanted: Config, before: Situation, *, since: float, limit_s: float, progress: Progress
+    ) -> bool:
+        """Wait for the server to run a configuration that it reads by itself.
+
+        Args:
+            model: the model.
+            wanted: the configuration.
+            before: what the model was like before the server could read it.
+            since: wall time [s] from which on the log tells of it.
+            limit_s: how long to wait.
+            progress: told how long it has been.
+
+        Returns:
+            Whether it runs.
+
+        Raises:
+            OperationFailed: the server's log says that it does not take it.
+            ReadError: the server does not answer.
+        """
+        reason = ReasonInLog(self._log, model, since=since)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            ready = ready_versions(await self._connected().index(), model)
+            current = await current_of(self._connected(), model, self._policies)
+            if current is not None and _runs(wanted, current, ready, before.ready):
+                return True
+            if said := await reason.found():
+                raise OperationFailed(f"{self._endpoint.name} does not take it: {quoted(said)}.")
+            spent_s = loop.time() - began
+            if spent_s > limit_s:
+                return False
+            progress(f"the config file of {model} is written; waiting for the server to read it: {spent_s:.0f} s")
+            await asyncio.sleep(_FILE_POLL_S)
+
     async def aclose(self) -> None:
         """Close the connection: an open one can hold up a server's shutdown."""
         server, self._server, self._sends = self._server, None, None
@@ -189,8 +227,15 @@ class Control:
         if version and not version.isdecimal():
             raise UsageError(f"{version!r} is no version number.", "Versions are whole numbers, such as 1.")
         server = self._connected()
-        refusal = f"{self._endpoint.name} {_READ_ONLY}" if self._endpoint.read_only else await server.refusal()
-        situation = await look(server, self._endpoint, change.model, refusal=refusal, policies=self._policies)
+        refused = None if self._endpoint.read_only else await server.refusal()
+        situation = await look(
+            server,
+            self._endpoint,
+            change.model,
+            policies=self._policies,
+            refusal=f"{self._endpoint.name} {_READ_ONLY}" if self._endpoint.read_only else str(refused or ""),
+            by_mode=isinstance(refused, LoadRefused),
+        )
         situation = replace(situation, changed_here=change.model in self._changed)
         planned = plan(change, situation)
         expected_s = planned.preview.expected_s
@@ -344,10 +389,12 @@ class Control:
             )
 
 
-def _change_of(operation: ModelOperation) -> ModelChange:
-    if isinstance(operation, PreviewEdit):
-        return EditConfig(operation.server, operation.model, operation.edit)
-    return operation.change if isinstance(operation, PreviewChange) else operation
+def _runs(wanted: Config, current: Config, ready: tuple[int, ...], before: tuple[int, ...]) -> bool:
+    """Whether a server has read a configuration: a policy shows in the versions that are served, if they changed."""
+    if change_class(current, completed(wanted, current)) is ChangeClass.NOTHING:
+        return True
+    is_seen = ready != before and versions_after(wanted.version_policy, ready) == ready
+    return is_seen and same_but_versions(completed(wanted, current), current)
 
 
 def _lost(ensemble: str, before: Situation, index: Sequence[IndexEntry]) -> bool:

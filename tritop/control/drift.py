@@ -179,6 +179,35 @@ def plan_save(
     )
 
 
+def plan_file_edit(
+    model: str, repositories: Sequence[Path], current: Config, wanted: Config, index: Sequence[IndexEntry]
+) -> tuple[ModelFolder, bytes, tuple[FieldChange, ...]]:
+    """What to write so that the server runs another configuration once it reads the file; writes nothing.
+
+    Args:
+        model: its name.
+        repositories: those of its server, as seen from here.
+        current: its configuration.
+        wanted: the one it is to have.
+        index: the repository index of its server.
+
+    Returns:
+        The file as it is, what it is to hold, and the fields that differ between the two.
+
+    Raises:
+        OperationFailed: there is no such file here, or it cannot be changed for certain.
+    """
+    found = find_model(repositories, model)
+    file = _parse(found)
+    running = Config()
+    running.CopyFrom(wanted)
+    if wanted.version_policy == current.version_policy:
+        running = in_force(running, file, index)
+    target = file_for(file, running, completes_itself=found.completes_itself)
+    text = edit_pbtxt(found.text, target)
+    return found, text.encode(errors="surrogateescape"), diff(file, target)
+
+
 def save(
     model: str,
     repositories: Sequence[Path],

@@ -14,7 +14,17 @@ from tritop.control.server import Config
 from tritop.control.situation import Situation
 from tritop.control.validate import problems_of
 from tritop.errors import UsageError
-from tritop.operation import EditConfig, LoadModel, ModelChange, ReloadModel, SetVersions, UnloadModel
+from tritop.operation import (
+    EditConfig,
+    LoadModel,
+    ModelChange,
+    ModelOperation,
+    PreviewChange,
+    PreviewEdit,
+    ReloadModel,
+    SetVersions,
+    UnloadModel,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,13 @@ class Plan:
     """Why there is nothing to do."""
 
 
+def change_of(operation: ModelOperation) -> ModelChange:
+    """The change that is asked for, or asked about."""
+    if isinstance(operation, PreviewEdit):
+        return EditConfig(operation.server, operation.model, operation.edit)
+    return operation.change if isinstance(operation, PreviewChange) else operation
+
+
 def plan(change: ModelChange, situation: Situation) -> Plan:
     """What a change comes to."""
     blank = Preview(
@@ -35,6 +52,7 @@ def plan(change: ModelChange, situation: Situation) -> Plan:
         model=situation.model,
         change=ChangeClass.NOTHING,
         refusal=situation.refusal,
+        by_mode=situation.by_mode,
         dependents=dependents_of(situation.model, situation.configs),
         pbtxt_before=as_pbtxt(situation.current) if situation.current is not None else "",
     )

@@ -20,15 +20,16 @@ class ReasonInLog:
     Args:
         log: of the server.
         model: the model that the call is for.
+        since: wall time [s] of the call, `None` for now.
 
     Attributes:
         unreadable: why the log cannot be read, "" where it can, or was not asked for.
     """
 
-    def __init__(self, log: ServerLog, model: str) -> None:
+    def __init__(self, log: ServerLog, model: str, since: float | None = None) -> None:
         self._log = log
         self._model = model
-        self._began_at = log.clock()
+        self._began_at = log.clock() if since is None else since
         self.unreadable = ""
 
     async def find(self) -> str:

@@ -14,8 +14,10 @@ from tritop.control.author import this_author
 from tritop.control.edit import as_pbtxt
 from tritop.control.ensembles import dependents_of
 from tritop.control.entry import Entry, new_id
+from tritop.control.file_changes import READ_S, FileChanges
 from tritop.control.interrupted import begun, interrupted, settled
 from tritop.control.ledger import Ledger, NotRecorded, with_note
+from tritop.control.server import Config
 from tritop.control.situation import Situation
 from tritop.control.turn import turn
 from tritop.control.undo import Running, action_of, last_undoable, undo_plan
@@ -47,6 +49,12 @@ class Changer(Protocol):
         """See `Control.perform`."""
         ...
 
+    async def until_in_force(
+        self, model: str, wanted: Config, before: Situation, *, since: float, limit_s: float, progress: Progress
+    ) -> bool:
+        """See `Control.until_in_force`."""
+        ...
+
     async def aclose(self) -> None:
         """See `Control.aclose`."""
         ...
@@ -75,6 +83,7 @@ class RecordedControl:
         control: carries the changes out; closed with this.
         ledger: where they are written.
         repositories: those of the server that are readable from here.
+        file_read_s: how long to wait for the server to read a config file by itself.
         clock: wall time [s].
         happened: told every entry of this control, for the screen; on whatever thread wrote it.
     """
@@ -86,6 +95,7 @@ class RecordedControl:
         ledger: Ledger,
         *,
         repositories: Sequence[Path] = (),
+        file_read_s: float = READ_S,
         clock: Callable[[], float] = time.time,
         happened: Callable[[Entry], None] = lambda entry: None,
     ) -> None:
@@ -93,6 +103,7 @@ class RecordedControl:
         self.ledger = ledger
         self._control = control
         self._repositories = tuple(repositories)
+        self._files = FileChanges(control, repositories, ledger.folder, read_s=file_read_s, clock=clock)
         self._clock = clock
         self._happened = happened
 
@@ -102,7 +113,7 @@ class RecordedControl:
         Raises:
             TritopError: as `Control.preview`.
         """
-        return await self._control.preview(operation, progress)
+        return await self._files.preview(operation, await self._control.preview(operation, progress))
 
     async def look(self, model: str) -> Situation:
         """What the server and a model of it are like now.
@@ -155,7 +166,7 @@ class RecordedControl:
 
         try:
             async with turn(self.ledger.folder, self.endpoint.place, change.model, progress):
-                outcome = await self._control.perform(change, progress, before_send)
+                outcome = await self._perform(change, progress, before_send)
         except TritopError as error:
             await self.write(replace(written, outcome=str(error), succeeded=False, duration_s=time.monotonic() - began))
             raise
@@ -167,6 +178,14 @@ class RecordedControl:
         if written is not entry:
             await self.write(replace(entry, outcome=outcome.text, succeeded=True))
         return outcome
+
+    async def _perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend) -> Outcome:
+        """Carry a change out by the way that the server takes: over its API, or through its repository."""
+        if self._repositories and not self.endpoint.read_only:
+            preview = await self.preview(change)
+            if preview.by_mode and not preview.refusal:
+                return await self._files.perform(change, preview, progress)
+        return await self._control.perform(change, progress, before_send)
 
     async def _written_down(self, entry: Entry, outcome: Outcome) -> Outcome:
         """Write a change down that was carried out; the outcome says where that cannot be done."""

@@ -141,16 +141,16 @@ class TritonServer:
         request.settings[_VERBOSE_LEVEL].uint32_param = level
         await self._call("LogSettings", request)
 
-    async def refusal(self) -> str:
-        """Why it takes no changes of models at all, "" where it does.
+    async def refusal(self) -> LoadRefused | AccessDenied | None:
+        """Why it takes no changes of models at all, `None` where it does.
 
         Found out by unloading a model that cannot exist, which changes nothing.
         """
         try:
             await self.unload(f"tritop-probe-{secrets.token_hex(8)}")
         except (LoadRefused, AccessDenied) as error:
-            return str(error)
-        return ""
+            return error
+        return None
 
     async def close(self) -> None:
         """Close the connection; calls under way are cancelled."""

@@ -35,6 +35,8 @@ class Situation:
     """The model is served and has no folder in the repository; it can only be unloaded."""
     refusal: str = ""
     """Why no model of the server can be changed."""
+    by_mode: bool = False
+    """Its control mode is why."""
     measurements: Measurements = field(default_factory=Measurements)
     executions: Mapping[int, int] = field(default_factory=dict)
     """Executions of each version since its object was made: a smaller number later tells a reload."""
@@ -87,7 +89,13 @@ def _answers(configs: Sequence[Config]) -> tuple[bytes, ...]:
 
 
 async def look(
-    server: TritonServer, endpoint: Endpoint, model: str, *, refusal: str, policies: PolicyMemory
+    server: TritonServer,
+    endpoint: Endpoint,
+    model: str,
+    *,
+    policies: PolicyMemory,
+    refusal: str = "",
+    by_mode: bool = False,
 ) -> Situation:
     """Ask a server for the situation of one model.
 
@@ -95,8 +103,9 @@ async def look(
         server: where to ask.
         endpoint: for the metrics.
         model: the model.
-        refusal: why the server takes no changes, "" where it does.
         policies: those that were set here.
+        refusal: why the server takes no changes, "" where it does.
+        by_mode: whether its control mode is why.
 
     Raises:
         TritopError: the server does not answer or does not say.
@@ -118,6 +127,7 @@ async def look(
         obstacle=obstacle,
         folderless=folderless,
         refusal=refusal,
+        by_mode=by_mode,
         measurements=measurements,
         executions=executions_of(statistics, model),
         memory_bytes=_memory(statistics, model),

@@ -106,7 +106,10 @@ class Trials:
         assert operation.trial_s is not None
         self._refuse_second(operation)
         control = self._control_of(operation.server)
-        if not (await control.preview(operation)).sendable:
+        asked = await control.preview(operation)
+        if asked.refusal:
+            raise OperationFailed(f"not sent: {asked.refusal}")
+        if not asked.sendable:
             return await control.perform(replace(operation, trial_s=None), progress)
         before = await self._measure_before(operation, progress)
         # The entry must say what is there right before the change, because that is what is taken back to.

@@ -54,6 +54,7 @@ class AnnouncingControl:
         self._perform = control.perform
         self.preview = control.preview
         self.look = control.look
+        self.until_in_force = control.until_in_force
         self.aclose = control.aclose
 
     async def perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend) -> Outcome:

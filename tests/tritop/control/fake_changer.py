@@ -8,6 +8,7 @@ from tritop.change import ChangeClass, Outcome, Preview
 from tritop.control.compare import diff
 from tritop.control.edit import apply_edit, as_pbtxt, parse_config
 from tritop.control.recorded import BeforeSend, Progress
+from tritop.control.server import Config
 from tritop.control.situation import Situation
 from tritop.errors import OperationFailed, TritopError
 from tritop.operation import EditConfig, LoadModel, ModelChange, ModelOperation, PreviewEdit, SetVersions, UnloadModel
@@ -48,6 +49,11 @@ class FakeChanger:
             pbtxt_before=as_pbtxt(before),
             pbtxt_after=as_pbtxt(after),
         )
+
+    async def until_in_force(
+        self, model: str, wanted: Config, before: Situation, *, since: float, limit_s: float, progress: Progress
+    ) -> bool:
+        raise AssertionError("this server takes configurations")
 
     async def perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend) -> Outcome:
         self.performed.append(change)

@@ -94,6 +94,16 @@ def test_the_file_for_an_edit_holds_the_edit_and_nothing_that_the_server_fills_i
     assert again == wanted, "a saved file needs no saving"
 
 
+def test_one_version_is_said_in_words_where_the_file_names_others() -> None:
+    """`version_policy { }` would be every version; none at all is the latest."""
+    file = parse_config(FILE + "version_policy { specific { versions: [ 1, 2 ] } }")
+    now = running(FILE, ConfigEdit(versions=VersionChoice(latest=1)))
+    wanted = file_for(file, now, completes_itself=False)
+    assert wanted.version_policy.latest.num_versions == 1
+    assert normalised(parse_config("version_policy { }")).version_policy.HasField("all")
+    assert normalised(parse_config("")).version_policy.latest.num_versions == 1
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_whatever_runs_is_said_exactly_or_not_at_all(seed: int, completes: bool) -> None:
