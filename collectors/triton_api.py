@@ -16,7 +16,8 @@ from collectors.model_config import model_config
 from collectors.model_statistics import IndexTable, Key, StatisticsTable, decoded
 from collectors.part_faults import PartFaults
 from collectors.port_probe import who_listens
-from tritop.endpoint import Endpoint
+from tritop.discovery import server_at
+from tritop.endpoint import Endpoint, is_loopback
 from tritop.errors import AccessDenied, Garbled, NotTriton, ReadError, Stopping
 from tritop.model import ControlMode, ModelConfig
 from tritop.protocol import service_pb2
@@ -270,13 +271,21 @@ class TritonApi:
         try:
             await connection.call("RepositoryModelUnload", request, timeout_s)
         except LoadRefused:
-            self._control_mode = ControlMode.NONE_OR_POLL
+            self._control_mode = await self._none_or_poll()
         except (AccessDenied, NotTriton, Garbled):
             self._control_mode = ControlMode.UNKNOWN
         except ReadError:
             return  # No answer is no finding: the next read asks again.
         else:
             self._control_mode = ControlMode.EXPLICIT
+
+    async def _none_or_poll(self) -> ControlMode:
+        """Which of the two, by the command line of a process of this host: the server gives the same answer."""
+        if not is_loopback(self._endpoint.host):
+            return ControlMode.NONE_OR_POLL
+        process = await asyncio.to_thread(server_at, self._endpoint.grpc_port)
+        said = process.control_mode if process is not None else ""
+        return {"none": ControlMode.NONE, "poll": ControlMode.POLL}.get(said, ControlMode.NONE_OR_POLL)
 
 
 async def _attempt(part: Awaitable[T]) -> T | ReadError:

@@ -38,6 +38,10 @@ class ServerProcess:
     target: Target
     same_network: bool
     """Whether its ports are ports of this host: False in a container with a network of its own."""
+    control_mode: str = "none"
+    """`--model-control-mode`, of which `none` is the default."""
+    repositories: tuple[str, ...] = ()
+    """Its folders with models that are those of this host too: none in a container with files of its own."""
 
 
 def discover(proc: Path = Path("/proc"), host: str = "127.0.0.1") -> Discovery:
@@ -69,7 +73,7 @@ def discover(proc: Path = Path("/proc"), host: str = "127.0.0.1") -> Discovery:
 
 def running_servers(proc: Path) -> Iterator[ServerProcess]:
     """Every `tritonserver` process that this user may see, by process number."""
-    own_network = _network_of(proc / "self")
+    own_network, own_files = _namespace_of(proc / "self", "net"), _namespace_of(proc / "self", "mnt")
     for folder in sorted(_process_folders(proc), key=lambda folder: int(folder.name)):
         try:
             command = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -79,8 +83,19 @@ def running_servers(proc: Path) -> Iterator[ServerProcess]:
             continue
         target = target_of_command(command[1:])
         if target is not None:
-            network = _network_of(folder)
-            yield ServerProcess(int(folder.name), target, network in (None, own_network))
+            network = _namespace_of(folder, "net")
+            flags = list(_flags(command[1:]))
+            mode = dict(flags).get("--model-control-mode", "none").lower()
+            repositories = tuple(_folders(folder, flags, own_files))
+            yield ServerProcess(int(folder.name), target, network in (None, own_network), mode, repositories)
+
+
+def server_at(grpc_port: int, proc: Path = Path("/proc")) -> ServerProcess | None:
+    """The `tritonserver` of this host at a port, `None` where there is none that this user may see."""
+    for process in running_servers(proc):
+        if process.same_network and process.target.grpc_port == grpc_port:
+            return process
+    return None
 
 
 def target_of_command(arguments: Sequence[str]) -> Target | None:
@@ -108,12 +123,24 @@ def _process_folders(proc: Path) -> Iterable[Path]:
         return []
 
 
-def _network_of(folder: Path) -> str | None:
-    """Name of a process's network namespace; `None` where this user may not see it."""
+def _namespace_of(folder: Path, kind: str) -> str | None:
+    """Name of a process's namespace (namespaces(7)); `None` where this user may not see it."""
     try:
-        return os.readlink(folder / "ns" / "net")
+        return os.readlink(folder / "ns" / kind)
     except OSError:
         return None
+
+
+def _folders(folder: Path, flags: Iterable[tuple[str, str]], own_files: str | None) -> Iterator[str]:
+    """Repositories on a command line, where its paths mean the same here; relative ones count from its folder."""
+    if own_files is None or _namespace_of(folder, "mnt") != own_files:
+        return
+    for flag, value in flags:
+        if flag in ("--model-repository", "--model-store") and "://" not in value:
+            try:
+                yield os.path.join(os.readlink(folder / "cwd"), value)
+            except OSError:
+                return
 
 
 def _flags(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

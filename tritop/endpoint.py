@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 
@@ -50,6 +51,17 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r}, {self.grpc_address!r}, metrics={self.metrics_url!r})"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this host's own, told without asking a name server."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def place_of(address: str) -> str:

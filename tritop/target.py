@@ -136,6 +136,12 @@ def _split_authority(text: str, authority: str) -> tuple[str, int | None]:
     return host, _port(text, digits) if colon else None
 
 
+def default_target(host: str, grpc_port: int, *, tls: bool = False) -> Target:
+    """A server whose HTTP port is the one before gRPC's and its metrics port the one after, as Triton's own are."""
+    metrics_url = f"http://{_in_url(host)}:{grpc_port + 1}/metrics" if grpc_port < 65535 else ""
+    return Target(host, grpc_port, max(1, grpc_port - 1), metrics_url, tls=tls)
+
+
 def _usual(host: str, note: str = "") -> Target:
     return Target(host, GRPC_PORT, HTTP_PORT, f"http://{_in_url(host)}:{METRICS_PORT}/metrics", note=note)
 
@@ -148,9 +154,7 @@ def _read_grpc(text: str, scheme: str, host: str, port: int | None, path: str) -
         return _usual(
             host, f"{port} is Triton's {which} port: reading gRPC on {host}:{GRPC_PORT}, metrics on {METRICS_PORT}."
         )
-    grpc_port = port or GRPC_PORT
-    metrics_url = f"http://{_in_url(host)}:{grpc_port + 1}/metrics" if grpc_port < 65535 else ""
-    return Target(host, grpc_port, max(1, grpc_port - 1), metrics_url, tls=scheme == "grpcs")
+    return default_target(host, port or GRPC_PORT, tls=scheme == "grpcs")
 
 
 def _read_http(text: str, scheme: str, host: str, port: int | None, path: str) -> Target:

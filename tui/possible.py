@@ -69,7 +69,7 @@ def may_change_traffic(situation: Situation) -> str:
 
 def may_edit(situation: Situation) -> str:
     """The configuration of the selected model may be changed."""
-    return edit_reason(situation.server, situation.model, situation.read_only)
+    return edit_reason(situation.snapshot, situation.server, situation.model, situation.read_only)
 
 
 def may_load(situation: Situation) -> str:

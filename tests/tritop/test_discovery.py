@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tritop import discovery
-from tritop.discovery import discover, running_servers, target_of_command
+from tritop.discovery import discover, running_servers, server_at, target_of_command
 from tritop.target import Target
 
 SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
@@ -105,6 +105,26 @@ def test_processes_are_found_by_name_and_network(proc: Callable[..., Path]) -> N
     )
     found = [(process.pid, process.target.grpc_port, process.same_network) for process in running_servers(folder)]
     assert found == [(30, 8001, False), (31, 9101, True), (200, 9001, True)]
+
+
+def test_what_a_command_line_says_of_the_repository_and_the_control_mode(proc: Callable[..., Path]) -> None:
+    folder = proc(
+        {
+            30: ("host", ["tritonserver", "--grpc-port=9001", "--model-repository", "models", "--model-store=/srv/m"]),
+            31: ("host", ["tritonserver", "--grpc-port=9101", "--model-control-mode=POLL", "--model-store=s3://b/m"]),
+            32: ("host", ["tritonserver", "--grpc-port=9201", "--model-repository=/models"]),
+            33: ("container", ["tritonserver", "--grpc-port=9301", "--model-control-mode=explicit"]),
+        }
+    )
+    for name, files in (("self", "own"), ("30", "own"), ("31", "own"), ("32", "other")):
+        (folder / name / "ns").mkdir(exist_ok=True, parents=True)
+        (folder / name / "ns" / "mnt").symlink_to(files)
+        (folder / name / "cwd").symlink_to("/home/triton")
+    found = {port: server_at(port, folder) for port in (9001, 9101, 9201, 9301)}
+    modes = {port: one.control_mode for port, one in found.items() if one is not None}
+    assert modes == {9001: "none", 9101: "poll", 9201: "none"}, "a port of another network is no port of this host"
+    repositories = {port: one.repositories for port, one in found.items() if one is not None}
+    assert repositories == {9001: ("/home/triton/models", "/srv/m"), 9101: (), 9201: ()}
 
 
 def test_a_server_on_the_usual_port_is_found_by_asking(

@@ -14,7 +14,7 @@ from textual.widgets import Button, TextArea
 from tests.tui.changing_session import FakeChangingSession, preview_of
 from tests.tui.samples import sample_snapshot
 from tests.tui.test_app import line_with, text_on
-from tritop.change import ChangeClass, ConfigEdit, Preview, VersionChoice
+from tritop.change import ChangeClass, ConfigEdit, Drift, DriftState, Preview, VersionChoice
 from tritop.model import ControlMode, InstanceGroup, ModelConfig, ModelState, Scheduling, Snapshot
 from tritop.operation import (
     EditConfig,
@@ -384,6 +384,56 @@ def test_what_the_server_forbids_says_why_and_asks_nothing(
         assert reason in note.message
 
     drive(steps, session)
+
+
+def test_where_a_server_polls_the_file_is_edited_if_it_is_here() -> None:
+    snapshot = sample_snapshot(1)
+    server = replace(snapshot.servers[0], control_mode=ControlMode.POLL)
+    drift = Drift("demo", "matrix", DriftState.SAME, path="/models/matrix/config.pbtxt")
+
+    def answer(question: PreviewEdit | PreviewChange) -> Preview:
+        return replace(preview_of(question), file=drift.path, warnings=("the server is sent nothing",))
+
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
+        await pilot.press("e", "2", "m", "s")
+        await until(pilot, on(app, "in config.pbtxt"))
+        await pilot.press("ctrl+t")
+        await pilot.pause()
+        assert isinstance(app.screen, EditBatchingScreen), "there is no trial of a file"
+        [note] = app._notifications
+        assert "a trial is for a server" in note.message
+        await pilot.press("ctrl+s")
+        await until(pilot, on(app, "Apply (y)"))
+        await pilot.press("y")
+        await until(pilot, lambda: bool(session.changes()))
+        await pilot.press("u")
+        await pilot.pause()
+        assert isinstance(app.screen, OverviewScreen), "a file loads and unloads nothing"
+
+    drive(steps, FakeChangingSession(replace(snapshot, servers=(server,), drifts=(drift,)), answer=answer))
+
+
+def test_live_sequences_are_counted_from_the_question() -> None:
+    counted = "2 live sequences are lost, counted over 1.0 s"
+
+    def answer(question: PreviewEdit | PreviewChange) -> Preview:
+        asked = preview_of(question)
+        if isinstance(question, PreviewChange) and question.count_sequences:
+            return replace(asked, warnings=(counted,))
+        return replace(asked, warnings=("live sequences are lost, up to 16",), countable=True)
+
+    async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
+        await pilot.press("e", "2", "m", "s", "ctrl+s")
+        await until(pilot, on(app, "c counts them"))
+        assert "up to 16" in text_on(app)
+        await pilot.press("c")
+        await until(pilot, on(app, counted))
+        assert "c counts them" not in text_on(app)
+        await pilot.press("c", "y")
+        await until(pilot, lambda: bool(session.changes()))
+        assert len([one for one in session.questions() if isinstance(one, PreviewChange)]) == 1
+
+    drive(steps, FakeChangingSession(answer=answer))
 
 
 def test_a_whole_model_or_one_version_is_unloaded_after_a_question_that_names_its_ensembles() -> None:

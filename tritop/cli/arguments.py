@@ -115,6 +115,7 @@ def add_all(parser: argparse.ArgumentParser) -> None:
     """Every shared option that means the same everywhere."""
     add_targets(parser, positional=False)
     add_connection(parser)
+    add_repository(parser)
     add_interval(parser)
     add_output(parser, stream=True)
     add_screen(parser)
@@ -145,6 +146,16 @@ def add_connection(parser: argparse.ArgumentParser, *, metrics: bool = True) -> 
         place = group.add_mutually_exclusive_group()
         place.add_argument("--metrics-url", dest="metrics", metavar="URL", help="default: the port after gRPC's")
         place.add_argument("--no-metrics", dest="metrics", action="store_const", const="off", help="read no metrics")
+
+
+def add_repository(parser: argparse.ArgumentParser) -> None:
+    """Where the models of the server are, for what reads or writes their config files."""
+    parser.add_argument(
+        "--repository",
+        metavar="DIR",
+        action="append",
+        help="a model repository of the server as seen from here; may be repeated; default: what its command line says",
+    )
 
 
 def add_interval(parser: argparse.ArgumentParser) -> None:

@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, config: bool = True) -> No
         "--read-only", "--readonly", dest="read_only", action="store_const", const=True, help="change nothing"
     )
     arguments.add_connection(parser)
+    arguments.add_repository(parser)
     if config:
         parser.add_argument("--config", metavar="FILE", help="config file, TOML")
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritop.cli.arguments import flags_of
 from tritop.cli.early import EarlySession
@@ -15,10 +16,14 @@ from tritop.cli.run import complain
 from tritop.cli.waiting import SamplingWindow, await_snapshot, ending_by_signal, running
 from tritop.config import Configuration, Resolved, endpoint_of, load, resolve_targets
 from tritop.config.endpoints import with_unique_names
-from tritop.endpoint import Endpoint
+from tritop.endpoint import Endpoint, is_loopback
 from tritop.errors import Unreachable, UsageError
 from tritop.model import Snapshot
 from tritop.session import Session
+from tritop.target import default_target
+
+if TYPE_CHECKING:
+    from tritop.discovery import ServerProcess
 
 READ_TIMEOUT_S = 10.0
 """How much longer than the sampling window `--once` waits for a server that is slow to answer."""
@@ -47,7 +52,7 @@ def find_servers(configuration: Configuration, texts: Sequence[str]) -> Resolved
         resolved = resolve_targets(configuration, texts)
         for note in (*resolved.notes, *_misspelt_verbs(configuration, texts)):
             complain(note)
-        return resolved
+        return replace(resolved, endpoints=_as_started(resolved.endpoints))
     endpoints, tried = _servers_here(configuration)
     if not endpoints:
         configured = ", ".join(configuration.file.targets)
@@ -56,7 +61,29 @@ def find_servers(configuration: Configuration, texts: Sequence[str]) -> Resolved
             f"Name one: tritop {configured or 'gpu-box:8001'}"
             + ("" if configured else ", or try tritop demo, which brings its own."),
         )
-    return Resolved(endpoints)
+    return Resolved(_as_started(endpoints))
+
+
+def _as_started(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """Servers of this host, with what their own command lines say where nobody else said anything."""
+    from tritop.discovery import running_servers
+
+    if not any(is_loopback(endpoint.host) for endpoint in endpoints):
+        return tuple(endpoints)
+    known = {one.target.grpc_port: one for one in running_servers(Path("/proc")) if one.same_network}
+    return tuple(_completed(endpoint, known.get(endpoint.grpc_port)) for endpoint in endpoints)
+
+
+def _completed(endpoint: Endpoint, process: ServerProcess | None) -> Endpoint:
+    if process is None or not is_loopback(endpoint.host):
+        return endpoint
+    guessed = endpoint.metrics_url == default_target(endpoint.host, endpoint.grpc_port).metrics_url
+    return replace(
+        endpoint,
+        http_port=process.target.http_port if guessed else endpoint.http_port,
+        metrics_url=process.target.metrics_url if guessed else endpoint.metrics_url,
+        repositories=endpoint.repositories or process.repositories,
+    )
 
 
 def _servers_here(configuration: Configuration) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from collectors.grpc_faults import LoadRefused, quoted
+from collectors.grpc_faults import LoadRefused
 from tritop.change import ChangeClass, ConfigEdit, Outcome, Preview
-from tritop.control.compare import change_class, completed, lost_fields
+from tritop.control.compare import completed, lost_fields
 from tritop.control.edit import as_pbtxt
 from tritop.control.load_times import LOAD_LINES, load_seconds
 from tritop.control.merge import is_reverted, listed, made_since, replaces_everything, undone_by
 from tritop.control.plan import Plan, change_of, plan
+from tritop.control.reading import until_in_force
 from tritop.control.reason import ReasonInLog
 from tritop.control.sending import Sender
 from tritop.control.sentences import others_note, refuse, sentence_of, versions_listed
@@ -21,7 +23,7 @@ from tritop.control.server import Config, TritonServer
 from tritop.control.server_log import LogSince, ServerLog, not_readable
 from tritop.control.settle import Patience, Progress, same_but_versions, until_unloaded
 from tritop.control.situation import PolicyMemory, Situation, current_of, executions_of, look
-from tritop.control.versions import ready_versions, versions_after
+from tritop.control.versions import ready_versions
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, RuntimeFailure, TritopError, UsageError
 from tritop.operation import (
@@ -37,7 +39,6 @@ from tritop.reading import IndexEntry
 
 _TRIES = 3
 """Plans made for one change, while others change the model under them."""
-_FILE_POLL_S = 0.25
 _LOGGED_S = 30 * 86_400.0
 """How far back a log is read for the last load of a model."""
 _READ_ONLY = "is watched read-only: nothing is changed."
@@ -167,38 +168,15 @@ class Control:
     async def until_in_force(
         self, model: str, wanted: Config, before: Situation, *, since: float, limit_s: float, progress: Progress
     ) -> bool:
-        """Wait for the server to run a configuration that it reads by itself.
-
-        Args:
-            model: the model.
-            wanted: the configuration.
-            before: what the model was like before the server could read it.
-            since: wall time [s] from which on the log tells of it.
-            limit_s: how long to wait.
-            progress: told how long it has been.
-
-        Returns:
-            Whether it runs.
+        """See `tritop.control.reading.until_in_force`.
 
         Raises:
             OperationFailed: the server's log says that it does not take it.
             ReadError: the server does not answer.
         """
         reason = ReasonInLog(self._log, model, since=since)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while True:
-            ready = ready_versions(await self._connected().index(), model)
-            current = await current_of(self._connected(), model, self._policies)
-            if current is not None and _runs(wanted, current, ready, before.ready):
-                return True
-            if said := await reason.found():
-                raise OperationFailed(f"{self._endpoint.name} does not take it: {quoted(said)}.")
-            spent_s = loop.time() - began
-            if spent_s > limit_s:
-                return False
-            progress(f"the config file of {model} is written; waiting for the server to read it: {spent_s:.0f} s")
-            await asyncio.sleep(_FILE_POLL_S)
+        look = partial(current_of, self._connected(), model, self._policies)
+        return await until_in_force(self._connected(), wanted, before, look, reason, limit_s=limit_s, progress=progress)
 
     async def aclose(self) -> None:
         """Close the connection: an open one can hold up a server's shutdown."""
@@ -387,14 +365,6 @@ class Control:
                 f"version {change.version} of {change.model} is not in the repository; "
                 f"served: {versions_listed(ready)}."
             )
-
-
-def _runs(wanted: Config, current: Config, ready: tuple[int, ...], before: tuple[int, ...]) -> bool:
-    """Whether a server has read a configuration: a policy shows in the versions that are served, if they changed."""
-    if change_class(current, completed(wanted, current)) is ChangeClass.NOTHING:
-        return True
-    is_seen = ready != before and versions_after(wanted.version_policy, ready) == ready
-    return is_seen and same_but_versions(completed(wanted, current), current)
 
 
 def _lost(ensemble: str, before: Situation, index: Sequence[IndexEntry]) -> bool:

@@ -5,12 +5,12 @@ A device is known by its UUID: DCGM, from which Triton's `nv_gpu_*` come, and NV
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tritop.derive.round import Round, ServerRound, SourceRound
 from tritop.derive.sources import standing, strip
+from tritop.endpoint import is_loopback
 from tritop.model import Event, EventKind, Gpu, GpuProcess, Source
 from tritop.reading import GpuReading, HostProcess, LaunchReading
 
@@ -78,14 +78,6 @@ def owner_of(server: ServerRound) -> Owner:
             launch = source.reading.launch
             return Owner(server.name, launch.pid, launch.container_id, local_port)
     return Owner(server.name, port=local_port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is this host's own by its form alone: `localhost`, 127.0.0.0/8 and ::1."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _with_owners(gpu: Gpu, known: Mapping[int, HostProcess], owners: Sequence[Owner]) -> Gpu:

@@ -7,9 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from tritop.derive.gpus import is_loopback
 from tritop.derive.round import SourceRound
-from tritop.endpoint import Endpoint
+from tritop.endpoint import Endpoint, is_loopback
 from tritop.live.feed import Feed
 from tritop.reading import Collector
 

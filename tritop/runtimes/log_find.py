@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritop.discovery import running_servers
-from tritop.endpoint import Endpoint
+from tritop.endpoint import Endpoint, is_loopback
 from tritop.errors import RuntimeFailure
 from tritop.process_stat import PARENT, stat_fields
 
-_LOOPBACK = re.compile(r"localhost|127(?:\.\d+){3}|::1|0\.0\.0\.0")
 _CONTAINER = re.compile(r"(?<![0-9a-f])([0-9a-f]{64})(?![0-9a-f])")
 """Id of a container in a path of cgroups, whatever the engine calls the rest of it."""
 _WRITING = os.O_WRONLY | os.O_RDWR
@@ -52,11 +51,6 @@ def log_file_of(endpoint: Endpoint) -> Path:
     if found.path is None:
         raise RuntimeFailure(found.reason)
     return found.path
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this host's own."""
-    return _LOOPBACK.fullmatch(host) is not None
 
 
 def _log_of(pid: int, grpc_port: int, proc: Path) -> FoundLog:

@@ -30,6 +30,8 @@ def headline(preview: Preview, look: Look) -> Line:
         spans += [gap, (f"about {duration_s(preview.expected_s)}", "")]
     elif preview.change in (ChangeClass.FULL_RELOAD, ChangeClass.LOAD):
         spans += [gap, ("how long is not known", "dim")]
+    if preview.file:
+        spans += [gap, ("in config.pbtxt", "accent")]
     return tuple(spans)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from tritop.change import Drift, DriftState
 from tritop.model import ControlMode, ModelState, ModelVersion, Server, ServerState, Snapshot
 from tritop.trial import TrialStatus
 
-__all__ = ["change_reason", "edit_reason", "load_reason", "open_trial", "save_reason", "unload_reason"]
+__all__ = ["change_reason", "edit_reason", "is_filed", "load_reason", "open_trial", "save_reason", "unload_reason"]
 
+_NO_FOLDER = (DriftState.NOT_HERE, DriftState.AMBIGUOUS, DriftState.UNREADABLE)
 _ANSWERING = (ServerState.READY, ServerState.NOT_READY)
 _MODES = {
-    ControlMode.POLL: "polls its repository: edit config.pbtxt there, or start it with --model-control-mode=explicit",
+    ControlMode.POLL: "polls its repository: edit config.pbtxt there, which tritop does once --repository says where "
+    "that is, or start it with --model-control-mode=explicit",
     ControlMode.NONE: "loads and unloads nothing: start it with --model-control-mode=explicit",
     ControlMode.NONE_OR_POLL: "forbids it (control mode none or poll): edit config.pbtxt in its repository if it "
     "polls, or start it with --model-control-mode=explicit",
@@ -29,16 +32,30 @@ def change_reason(server: Server | None, read_only: bool) -> str:
     return ""
 
 
-def edit_reason(server: Server | None, model: ModelVersion | None, read_only: bool) -> str:
-    """Why the configuration of a model cannot be edited."""
+def edit_reason(snapshot: Snapshot, server: Server | None, model: ModelVersion | None, read_only: bool) -> str:
+    """Why the configuration of a model cannot be edited, on the server or in its file."""
     if model is None:
         return "no model is selected"
     reason = change_reason(server, read_only)
-    if reason:
+    if reason and not (is_filed(server, read_only) and _drift_of(snapshot, server, model) is not None):
         return reason
     if model.config is None or not model.config.pbtxt:
         return f"the configuration of {model.name} is not known: it must be loaded to be edited"
     return ""
+
+
+def is_filed(server: Server | None, read_only: bool) -> bool:
+    """Whether a server reads configurations from its repository only, so that edits are made there."""
+    if server is None or read_only or server.read_only or server.state not in _ANSWERING:
+        return False
+    return server.control_mode in _MODES
+
+
+def _drift_of(snapshot: Snapshot, server: Server | None, model: ModelVersion) -> Drift | None:
+    """What is known of the model's file, `None` where no repository with it is readable from here."""
+    name = server.name if server is not None else ""
+    found = next((one for one in snapshot.drifts if (one.server, one.model) == (name, model.name)), None)
+    return None if found is None or found.state in _NO_FOLDER else found
 
 
 def load_reason(server: Server | None, model: ModelVersion | None, read_only: bool) -> str:

@@ -225,6 +225,11 @@ class EditBatchingScreen(ModelForm):
         self.go_on(self._ask_terms)
 
     def _ask_terms(self, preview: Preview) -> None:
+        if preview.file:
+            sentence = "a trial is for a server that takes configurations: this one reads files"
+            self.notify(sentence, severity="warning", timeout=4, markup=False)
+            return
+
         def given(terms: TrialTerms | None) -> None:
             if terms is not None:
                 self._terms = terms

@@ -125,7 +125,7 @@ class FakeControl:
         self._preview = preview
         self.performed: list[Any] = []
 
-    async def preview(self, operation: object) -> Preview:
+    async def preview(self, operation: object, progress: object) -> Preview:
         return self._preview
 
     async def perform(self, change: object, progress: object) -> Outcome:
@@ -141,7 +141,9 @@ class FakeTerminal(io.StringIO):
 
 
 def namespace(**given: object) -> argparse.Namespace:
-    return argparse.Namespace(**({"dry_run": False, "yes": False, "lose": [], "json": False} | given))
+    return argparse.Namespace(
+        **({"dry_run": False, "yes": False, "lose": [], "json": False, "count_sequences": False} | given)
+    )
 
 
 def apply(control: FakeControl, **given: object) -> int:

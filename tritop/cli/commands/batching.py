@@ -48,9 +48,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--allow-timeout-override", metavar=_ON_OFF, help="let requests ask for a shorter time-out")
     group.add_argument("--trial", metavar="DURATION", help="take the change back after, say, 30s, unless it is kept")
     group.add_argument("--keep", action="store_true", help="with --trial: keep it at the end unless it got worse")
-    parser.add_argument(
-        "--repository", metavar="DIR", action="append", default=[], help="with save: a repository of the server"
-    )
     changing.add_arguments(parser)
 
 

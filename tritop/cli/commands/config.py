@@ -34,9 +34,6 @@ edit   open it in $VISUAL or $EDITOR, check it, show what it will do, and apply 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("show", "diff", "edit"))
     parser.add_argument("model", metavar="MODEL", help="name of the model")
-    parser.add_argument(
-        "--repository", metavar="DIR", action="append", default=[], help="with diff: a repository of the server"
-    )
     changing.add_arguments(parser)
 
 

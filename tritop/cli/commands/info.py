@@ -23,6 +23,7 @@ Rows = list[tuple[str, ...]]
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     arguments.add_connection(parser)
+    arguments.add_repository(parser)
     arguments.add_interval(parser)
     arguments.add_screen(parser)
     arguments.add_general(parser)

@@ -16,6 +16,7 @@ FIRST_INTERVAL_S = 0.25
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_targets(parser)
     arguments.add_connection(parser)
+    arguments.add_repository(parser)
     arguments.add_interval(parser)
     arguments.add_output(parser, stream=True)
     arguments.add_screen(parser)
