@@ -282,10 +282,11 @@ class FileLog:
             piece = self._file.rest()
         if piece is None:
             return False
-        if piece.begun and launch.restarts != self._restarts:
-            self._run += 1
         if piece.begun:
-            self._restarts = launch.restarts
+            # Asked anew: the server may have been restarted since `launch` was made, and this be its new file.
+            restarts = self._launch().restarts
+            self._run += restarts != self._restarts
+            self._restarts = restarts
         note = "lines are missing: they were written faster than they could be read" if piece.lost else ""
         self._keep(LogChunk(piece.lines, self._run, note=note))
         return True

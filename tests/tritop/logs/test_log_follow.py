@@ -210,6 +210,29 @@ def test_a_restart_at_the_same_path_is_another_run_and_a_rotation_is_not(path: P
     assert [run for run, _ in collected.lines] == [1, 1, 2]
 
 
+def test_a_restart_between_the_look_at_the_server_and_at_its_file_is_another_run(path: Path, follow: Follow) -> None:
+    append(path, b"one\n")
+    begin_anew = threading.Event()
+
+    class FakeRestarting(FakeRuntime):
+        """Restarts right after it was asked how it is."""
+
+        def launch(self) -> Launch:
+            seen = super().launch()
+            if begin_anew.is_set():
+                begin_anew.clear()
+                self.change(restarts=1, pid=8)
+                path.rename(before(path))
+                append(path, b"restarted\n")
+            return seen
+
+    _, collected = follow(FakeRestarting(path))
+    wait_until(lambda: len(collected.lines) == 1, "the first line")
+    begin_anew.set()
+    wait_until(lambda: len(collected.lines) == 2, "the restarted server")
+    assert collected.lines == [(1, b"one"), (2, b"restarted")]
+
+
 @pytest.mark.parametrize(("writer", "runs"), [(7, [1, 1]), (6, [1, 2])])
 def test_the_predecessor_is_of_the_same_run_where_the_same_process_wrote_it(
     path: Path, follow: Follow, writer: int, runs: list[int]
