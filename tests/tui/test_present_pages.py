@@ -14,6 +14,7 @@ from tests.tui.sample_conditions import Condition
 from tests.tui.samples import HOSTILE_NAMES, sample_snapshot
 from tritop.model import (
     BatchSize,
+    ControlMode,
     ImageLayer,
     Launch,
     ModelVersion,
@@ -329,6 +330,11 @@ def test_the_footer_offers_only_what_works() -> None:
     nothing = text_of([footer_line(Place.OVERVIEW, Situation(), 160)])
     assert "traffic" not in nothing
     assert "q quit" in nothing
+    polling = replace(server, control_mode=ControlMode.POLL)
+    polled = text_of([footer_line(Place.OVERVIEW, Situation(snapshot, polling, model), 200)])
+    assert "(e edit)" in polled, "what the mode forbids is there, and marked"
+    assert "(u unload)" in polled
+    assert "(" not in text_of([footer_line(Place.OVERVIEW, Situation(snapshot, polling, model), 60)])
     read_only = text_of([footer_line(Place.OVERVIEW, Situation(snapshot, server, model, read_only=True), 160)])
     assert "traffic" not in read_only
 

@@ -6,7 +6,15 @@ from tritop.change import Drift, DriftState
 from tritop.model import ControlMode, ModelState, ModelVersion, Server, ServerState, Snapshot
 from tritop.trial import TrialStatus
 
-__all__ = ["change_reason", "edit_reason", "is_filed", "load_reason", "open_trial", "save_reason", "unload_reason"]
+__all__ = [
+    "change_reason",
+    "edit_reason",
+    "load_reason",
+    "names_mode",
+    "open_trial",
+    "save_reason",
+    "unload_reason",
+]
 
 _NO_FOLDER = (DriftState.NOT_HERE, DriftState.AMBIGUOUS, DriftState.UNREADABLE)
 _ANSWERING = (ServerState.READY, ServerState.NOT_READY)
@@ -17,6 +25,14 @@ _MODES = {
     ControlMode.NONE_OR_POLL: "forbids it (control mode none or poll): edit config.pbtxt in its repository if it "
     "polls, or start it with --model-control-mode=explicit",
 }
+
+
+_FLAG = "--model-control-mode=explicit"
+
+
+def names_mode(reason: str) -> bool:
+    """Whether a reason is the server's control mode."""
+    return _FLAG in reason
 
 
 def change_reason(server: Server | None, read_only: bool) -> str:
@@ -37,14 +53,14 @@ def edit_reason(snapshot: Snapshot, server: Server | None, model: ModelVersion |
     if model is None:
         return "no model is selected"
     reason = change_reason(server, read_only)
-    if reason and not (is_filed(server, read_only) and _drift_of(snapshot, server, model) is not None):
+    if reason and not (_is_filed(server, read_only) and _drift_of(snapshot, server, model) is not None):
         return reason
     if model.config is None or not model.config.pbtxt:
         return f"the configuration of {model.name} is not known: it must be loaded to be edited"
     return ""
 
 
-def is_filed(server: Server | None, read_only: bool) -> bool:
+def _is_filed(server: Server | None, read_only: bool) -> bool:
     """Whether a server reads configurations from its repository only, so that edits are made there."""
     if server is None or read_only or server.read_only or server.state not in _ANSWERING:
         return False
