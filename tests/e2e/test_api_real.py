@@ -178,7 +178,7 @@ def test_a_server_that_polls_says_so(make_triton_server: TritonFactory, tmp_path
         (folder / "tiny").symlink_to(tmp_path / "tiny")
         running = make_triton_server(f"--model-control-mode={mode}", repository=folder)
         reading = read_once(running.endpoint)
-        assert reading.control_mode is ControlMode.NONE_OR_POLL
+        assert reading.control_mode is ControlMode(mode), "by its command line: the answers are the same"
         assert set(reading.configs) == {("tiny", "1")}
 
 

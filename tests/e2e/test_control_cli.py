@@ -29,7 +29,7 @@ def run(stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     address = stage.endpoint.grpc_address
 
     def run_one(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, "-u", f"{address}?metrics=off", "--server-log", str(stage.triton.log_path)])
+        code = main([*arguments, "-u", f"{address}?metrics=off"])
         return code, *capsys.readouterr()
 
     return run_one
@@ -124,7 +124,9 @@ def test_config_is_shown_compared_and_edited(run: Run, stage: Stage, monkeypatch
     assert json.loads(run("config", "diff", "twin", "--repository", str(stage.repository), "--json")[1])["diff"] == []
 
     code, out, _ = run("config", "diff", "twin")
-    assert (code, "no repository of this server is known here" in out) == (1, True)
+    assert (code, f"{stage.repository / 'twin' / 'config.pbtxt'} says what runs" in out) == (0, True)
+    code, out, _ = run("config", "diff", "twin", "--repository", "/nosuch")
+    assert (code, "/nosuch" in out) == (1, True)
 
     monkeypatch.setenv("VISUAL", "true")
     assert run("config", "edit", "echo", "--yes")[1] == "nothing was changed.\n"
@@ -175,9 +177,16 @@ def test_the_servers_reason_comes_out_of_its_log(run: Run, stage: Stage, tmp_pat
     file.write_text(
         run("config", "show", "counted")[1].replace("int32_false_true: 1", "int32_false_true: 1 int32_false_true: 2")
     )
-    code, _, err = run("load", "counted", "--config", str(file), "--yes")
+    log = tmp_path / "elsewhere.log"
+    command = ("load", "counted", "--config", str(file), "--yes")
+    code, _, err = run(*command)
     assert code == 1
-    assert "must have exactly 2 entries" in err
+    assert "must have exactly 2 entries" in err, "the log of a server of this host is found"
+    log.touch()
+    code, _, err = run(*command, "--server-log", str(log))
+    assert (code, "exactly 2 entries" in err) == (1, False)
+    code, _, err = run(*command, "--server-log", str(log) + ".not")
+    assert "only in the server's log: there is no log" in err
 
 
 def test_what_was_changed_is_in_the_ledger_and_can_be_undone(run: Run, stage: Stage) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,32 @@ def test_a_log_of_five_thousand_lines_a_second_arrives_whole_and_is_kept_bounded
         assert kept == arrived[-len(kept) :]
     finally:
         log.close()
+
+
+UNFORESEEN = """
+sequence_batching {
+  control_input [ { name: "START" control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1, 2 ] } ] } ]
+}
+"""
+"""No rule of tritop's own says what is wrong with it."""
+
+
+def test_a_refusal_has_its_reason_and_a_first_edit_its_duration_out_of_the_containers_log(
+    stage: EngineStage, tmp_path: Path
+) -> None:
+    """The server listens inside its container, where its ports and its log are other ones than here."""
+    target = ("-u", stage.up().endpoint.grpc_address)
+    code, running, err = stage.answer("config", "show", "tiny", *target)
+    assert code == 0, err
+    file = tmp_path / "unforeseen.pbtxt"
+    file.write_text(running + UNFORESEEN)
+    code, out, err = stage.answer("load", "tiny", "--config", str(file), "--yes", *target)
+    assert (code, out) == (1, "")
+    assert "must have exactly 2 entries" in err
+    assert "tiny goes on as it was" in err
+    code, out, err = stage.answer("batching", "set", "tiny", "--on", "--dry-run", "--json", *target)
+    assert code == 0, err
+    assert 0 < json.loads(out)["expected_s"] < 60
 
 
 def test_what_it_prints_goes_through_a_pipe_that_ends(stage: EngineStage, run_out: Callable[[int], Any]) -> None:
