@@ -148,10 +148,13 @@ def read_error(error: grpc.aio.AioRpcError, address: str, timeout_s: float) -> R
             return NotTriton(
                 f"{address} speaks gRPC and does not know Triton's service ({quoted(details)}).", GIVE_GRPC_PORT
             )
-        case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return Garbled(f"The answer of {address} is too large: {quoted(details)}.")
-        case _:
-            return Garbled(f"{address} answered {error.code().name}: {quoted(details)}.")
+        case grpc.StatusCode.CANCELLED:
+            # Not by us, for that is no error here; Triton 2.51 ends calls like that now and then as it shuts down.
+            return LostConnection(f"{address} broke off the call.")
+        case code:
+            too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            said = f"The answer of {address} is too large" if too_large else f"{address} answered {code.name}"
+            return Garbled(f"{said}: {quoted(details)}.")
 
 
 def _unavailable(details: str, address: str) -> ReadError:

@@ -98,7 +98,7 @@ def test_unavailable_has_many_meanings(details: str, kind: type[ReadError], told
             "Stream removed (CLIENT: Received message larger than max (68157440 vs. 67108864))",
             Garbled,
         ),
-        (grpc.StatusCode.CANCELLED, "by server", Garbled),
+        (grpc.StatusCode.CANCELLED, "by server", LostConnection),
         (grpc.StatusCode.UNKNOWN, "Unexpected <class 'RuntimeError'>: boom", Garbled),
     ],
 )

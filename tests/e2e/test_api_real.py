@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from collectors.grpc_faults import LostConnection
 from collectors.triton_api import TritonApi
 from tests.e2e.triton_calls import call, config_of, first_reading, infer_tiny, load, until
 from tests.e2e.tritop_process import run
@@ -240,7 +241,7 @@ def test_a_server_that_is_told_to_stop(make_triton_server: TritonFactory) -> Non
         await api.aclose()
 
     asyncio.run(scenario())
-    assert seen <= {Stopping, Unreachable}
+    assert seen <= {Stopping, LostConnection, Unreachable}
 
 
 class Certificates:
