@@ -363,7 +363,8 @@ def _lane(operation: Operation) -> str | None:
     if isinstance(operation, SetTraffic):
         return f"traffic {operation.server} {operation.model}"
     if isinstance(operation, PreviewEdit | PreviewChange):
-        return f"preview {operation.server} {operation.model}"
+        counts = isinstance(operation, PreviewChange) and operation.count_sequences  # which may take half a minute
+        return f"{'count' if counts else 'preview'} {operation.server} {operation.model}"
     if isinstance(operation, KeepTrial | TakeBackTrial | Undo):
         return f"undo {operation.server}"
     if isinstance(operation, ModelChange | SaveConfig):

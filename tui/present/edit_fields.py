@@ -220,13 +220,13 @@ def locked_reason(field: EditField, config: ModelConfig) -> str:
     """Why a field of this model can hold nothing else, "" where it can."""
     if field is BATCHING or field.of_batching:
         if config.scheduling is Scheduling.SEQUENCE_BATCHING:
-            return "the model batches sequences: E edits that"
+            return "batches sequences: E edits that"
         if config.scheduling is Scheduling.ENSEMBLE:
-            return "an ensemble runs nothing itself: edit its steps"
+            return "an ensemble: edit its steps"
     if field.key == "cache" and config.decoupled:
         return "a decoupled model cannot be cached"
     if field.key == "cache" and config.scheduling is Scheduling.SEQUENCE_BATCHING:
-        return "a model that batches sequences cannot be cached"
+        return "not with sequence batching"
     return ""
 
 
