@@ -235,6 +235,22 @@ def test_the_engine_takes_it_along_and_brings_it_back() -> None:
     assert played.state.crashes == ()
 
 
+def test_a_start_that_the_engine_did_not_answer_waits_before_the_next_one() -> None:
+    played = Played()
+    played.see(None)
+    played.done()
+    played.see(None)
+    played.done(container_id="c1")
+    made = Container("c1", Status.CREATED, ours=True)
+    played.see(made)
+    played.done(Ending(EndingKind.LOST, "The engine does not answer."))
+    assert played.is_in(Phase.ENGINE_LOST)
+    played.see(made)
+    assert played.state.doing is None
+    played.see(made, after_s=1.0)
+    assert played.state.doing == Action(Do.START, "c1")
+
+
 def test_failed_stays_failed_over_the_engine_going_and_coming() -> None:
     played = Played()
     played.ready()

@@ -148,7 +148,8 @@ def _done(state: Supervision, given: Finished, now: float) -> Supervision:
 
 def _not_done(state: Supervision, do: Do, failure: Ending, now: float, policy: Policy) -> Supervision:
     if failure.kind is EndingKind.LOST:
-        return _lost(state, now)
+        # A start that the engine did not answer may have been one, and the next one waits as after any other.
+        return replace(_lost(state, now), next_at=now + policy.wait_s(1) if do is Do.START else state.next_at)
     if failure.kind is EndingKind.CANCELLED:
         return enter(state, Phase.ABSENT, now)
     if do is Do.HEAL:
