@@ -14,7 +14,7 @@ from dataclasses import replace
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, RuntimeFailure, TritopError
 from tritop.load import messages
-from tritop.load.messages import Message, Report, Result, Setup
+from tritop.load.messages import DRAIN_S, Message, Report, Result, Setup
 from tritop.load.schedule import Aim
 from tritop.model import Traffic, TrafficState
 
@@ -25,7 +25,7 @@ SILENCE_S = 5.0
 PREPARE_S = 30.0
 """Bound on starting the process and asking the server what the model wants."""
 
-_STOP_S = 6.0
+_STOP_AFTER_DRAIN_S = 1.0
 _LINE_BYTES = 1024 * 1024
 
 
@@ -42,6 +42,7 @@ class TrafficProcess:
         batch: inferences in each request.
         shapes: (input, dimensions without the batch) for inputs with dynamic dimensions.
         input_path: JSON file with requests (see `request_file`); "" makes them up.
+        drain_s: how long what is in flight at the end has to come back.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class TrafficProcess:
         batch: int = 1,
         shapes: Sequence[tuple[str, tuple[int, ...]]] = (),
         input_path: str = "",
+        drain_s: float = DRAIN_S,
     ) -> None:
-        self._setup = Setup(endpoint, model, version, batch, tuple(shapes), input_path)
+        self._setup = Setup(endpoint, model, version, batch, tuple(shapes), input_path, drain_s=drain_s)
         self._process: asyncio.subprocess.Process | None = None
         self._readers: tuple[asyncio.Task[None], ...] = ()
         self._state = TrafficState.STARTING
@@ -167,7 +169,7 @@ class TrafficProcess:
     async def stop(self) -> None:
         """Stop the traffic and end the child; its connections are closed when this returns.
 
-        What is in flight has `worker.DRAIN_S` to come back before it is cancelled, which a server
+        What is in flight has `drain_s` to come back before it is cancelled, which a server
         may not survive. May be called at any time, also twice.
         """
         process = self._process
@@ -179,7 +181,7 @@ class TrafficProcess:
         if process.stdin is not None:
             process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), _STOP_S)
+            await asyncio.wait_for(process.wait(), self._setup.drain_s + _STOP_AFTER_DRAIN_S)
         except TimeoutError:
             self.kill()
             await process.wait()

@@ -28,14 +28,7 @@ from tritop.load.strain import StrainGauge, TimedSelector
 from tritop.load.transport import GrpcTransport
 
 REPORT_PERIOD_S = 0.25
-DRAIN_S = 5.0
-"""What is in flight when the traffic ends may take this long to come back.
-
-A request that is cancelled in the moment it is answered can crash Triton before 25.04 (server issue
-8034; on 2.51 seen once in 33,000 cancelled requests of 1 ms), so only slow ones are ever cancelled.
-"""
-
-_EXIT_S = DRAIN_S + 1.5
+_EXIT_AFTER_DRAIN_S = 1.5
 _REREAD_PERIOD_S = 1.0
 _CHUNK_BYTES = 65536
 _REFUSED = "INVALID_ARGUMENT"
@@ -45,13 +38,17 @@ _REFUSED = "INVALID_ARGUMENT"
 class CommandPipe:
     """Reads lines from a pipe on a daemon thread and hands them to an event loop.
 
-    The thread also makes sure that the process ends: if the loop has not ended it `_EXIT_S` after
+    The thread also makes sure that the process ends: if the loop has not ended it a while after
     the pipe's end, whatever keeps it, the thread does.
+
+    Attributes:
+        drain_s: what the loop may take for requests in flight before that while begins.
     """
 
-    def __init__(self, descriptor: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, descriptor: int, loop: asyncio.AbstractEventLoop, drain_s: float = messages.DRAIN_S) -> None:
         self._descriptor = descriptor
         self._loop = loop
+        self.drain_s = drain_s
         self.commands: asyncio.Queue[Message | None] = asyncio.Queue()
         """`None` is the end."""
         threading.Thread(target=self._read, name="commands", daemon=True).start()
@@ -64,7 +61,7 @@ class CommandPipe:
             for line in lines:
                 self._hand_over(json.loads(line))
         self._hand_over(None)
-        time.sleep(_EXIT_S)
+        time.sleep(self.drain_s + _EXIT_AFTER_DRAIN_S)
         os._exit(1)
 
     def _hand_over(self, command: Message | None) -> None:
@@ -108,7 +105,7 @@ class Worker:
             await self._obey_and_report(self._engine, commands)
         finally:
             if self._engine is not None:
-                await self._engine.close(DRAIN_S)
+                await self._engine.close(self._setup.drain_s)
             await self._transport.close()
 
     async def _obey_and_report(self, engine: Engine, commands: asyncio.Queue[Message | None]) -> None:
@@ -213,12 +210,14 @@ def _write(line: bytes) -> None:
 
 
 async def _main(selector: TimedSelector) -> int:
-    commands = CommandPipe(sys.stdin.fileno(), asyncio.get_running_loop()).commands
-    first = await commands.get()
+    pipe = CommandPipe(sys.stdin.fileno(), asyncio.get_running_loop())
+    first = await pipe.commands.get()
     if first is None:
         return 0
     try:
-        await Worker(Setup.from_message(first["setup"]), _write, selector).run(commands)
+        setup = Setup.from_message(first["setup"])
+        pipe.drain_s = setup.drain_s
+        await Worker(setup, _write, selector).run(pipe.commands)
     except TritopError as error:
         _write(messages.encode_fault(error))
         return 1

@@ -109,7 +109,7 @@ async def test_it_goes_on_at_the_address_that_its_server_came_back_at() -> None:
 
 
 async def test_a_measurement_counts_what_the_server_counted() -> None:
-    async with fake_triton() as fake, traffic(fake.endpoint, batch=2) as process:
+    async with fake_triton() as fake, traffic(fake.endpoint, batch=2, drain_s=0.1) as process:
         await process.set(concurrency=3)
         await eventually(lambda: fake.infers > 50, "traffic")
         fake.hangs = True
@@ -216,14 +216,14 @@ async def test_a_server_that_accepts_and_says_nothing(monkeypatch: pytest.Monkey
 
 
 async def test_a_hanging_server_does_not_hold_the_stop_up() -> None:
-    async with fake_triton() as fake, traffic(fake.endpoint) as process:
+    async with fake_triton() as fake, traffic(fake.endpoint, drain_s=0.5) as process:
         await process.set(concurrency=3)
         await eventually(lambda: process.report().p50_us is not None, "successes")
         fake.hangs = True
         await eventually(lambda: fake.hanging == 3, "all requests hanging")
         before_s = asyncio.get_running_loop().time()
         await process.stop()
-        # Draining ends after 0.5 s and killing begins after 1.5 s; the rest is a bound on a slow machine.
+        # Draining ends after 0.5 s here and killing begins a second later; the rest is a bound on a slow machine.
         assert asyncio.get_running_loop().time() - before_s < 10.0
         assert process.report().state is TrafficState.STOPPED
 
@@ -316,7 +316,7 @@ async def test_a_child_that_is_stuck_ends_all_the_same() -> None:
         "import asyncio, sys, time\n"
         "from tritop.load.worker import CommandPipe\n"
         "async def main():\n"
-        "    pipe = CommandPipe(sys.stdin.fileno(), asyncio.get_running_loop())\n"
+        "    pipe = CommandPipe(sys.stdin.fileno(), asyncio.get_running_loop(), drain_s=0.1)\n"
         "    print(await pipe.commands.get(), flush=True)\n"
         "    time.sleep(600)\n"
         "asyncio.run(main())\n"
