@@ -338,7 +338,7 @@ def test_each_group_of_instances_has_its_own_count() -> None:
     session = FakeChangingSession(with_config(sample_snapshot(1), instance_groups=groups))
 
     async def steps(pilot: Pilot[object], app: TritopApp, session: FakeChangingSession) -> None:
-        await pilot.press("e", "shift+tab", "shift+tab", "3")
+        await pilot.press("e", *["shift+tab"] * 4, "3")
         await until(pilot, lambda: len(session.questions()) > 0)
         question = session.questions()[-1]
         assert isinstance(question, PreviewEdit)

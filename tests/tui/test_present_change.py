@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,7 +103,7 @@ def test_typed_values_become_the_edit_that_they_say() -> None:
         "preferred": "8, 16 64",
         "timeout": "2s",
         "timeout_action": "DELAY",
-        "instances": "3",
+        "instances_0": "3",
         "cache": ON,
     }
     draft = draft_of(config, values, LOOK)
@@ -116,6 +117,44 @@ def test_typed_values_become_the_edit_that_they_say() -> None:
         instance_count=3,
         response_cache=True,
     )
+
+
+GROUPS = (InstanceGroup("m_0", "KIND_CPU", 1), InstanceGroup("m_1", "KIND_GPU", 2, (0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("groups", "typed", "wanted"),
+    [
+        (GROUPS[:1], {"kind_0": "GPU"}, (replace(GROUPS[0], kind="KIND_GPU"),)),
+        (GROUPS[:1], {"kind_0": "GPU", "gpus_0": "1, 0"}, (replace(GROUPS[0], kind="KIND_GPU", gpus=(1, 0)),)),
+        (GROUPS, {"instances_1": "3"}, (GROUPS[0], replace(GROUPS[1], count=3))),
+        (GROUPS, {"gpus_1": "all"}, (GROUPS[0], replace(GROUPS[1], gpus=()))),
+        # What runs on the CPU has no GPUs, so they go with the kind.
+        (GROUPS, {"kind_1": "CPU"}, (GROUPS[0], replace(GROUPS[1], kind="KIND_CPU", gpus=()))),
+    ],
+)
+def test_instances_are_placed(
+    groups: tuple[InstanceGroup, ...], typed: dict[str, str], wanted: tuple[InstanceGroup, ...]
+) -> None:
+    config = ModelConfig(max_batch_size=8, instance_groups=groups)
+    draft = draft_of(config, values_of(config) | typed, LOOK)
+    assert not draft.errors
+    assert draft.edit == ConfigEdit(instance_groups=wanted)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"gpus_0": "0"}, "not for KIND_CPU"),
+        ({"kind_0": "GPU", "gpus_0": "0,0"}, "each once"),
+        ({"kind_0": "GPU", "gpus_0": "first"}, "0,1"),
+    ],
+)
+def test_gpus_that_cannot_be_meant_are_said_at_their_field(typed: dict[str, str], said: str) -> None:
+    config = ModelConfig(max_batch_size=8, instance_groups=GROUPS[:1])
+    errors = draft_of(config, values_of(config) | typed, LOOK).errors
+    assert set(errors) == {"gpus_0"}
+    assert said in errors["gpus_0"]
 
 
 def test_turning_batching_off_is_all_that_is_sent_of_it() -> None:

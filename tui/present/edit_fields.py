@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from tritop.change import ConfigEdit, QueuePolicyEdit
 from tritop.errors import UsageError
-from tritop.model import ModelConfig, Scheduling
+from tritop.model import InstanceGroup, ModelConfig, Scheduling
 from tritop.units import parse_numbers, parse_us
 from tui.present.look import Look
 
@@ -141,36 +141,41 @@ _CACHE = EditField(
     FieldKind.CHOICE,
 )
 _INSTANCES = "How many copies of the model execute at once. They are added and removed while it serves."
+_KIND = "Where the instances run: AUTO is a GPU where the model can use one, MODEL leaves it to the model."
+_GPUS = "On which GPUs, by Triton's numbers; each has as many instances as the count says."
+_KINDS = ("AUTO", "CPU", "GPU", "MODEL")
+_ALL = "all"
+"""No GPU is named: the server takes those that it sees."""
 
 
 def fields_of(config: ModelConfig, look: Look) -> tuple[EditField, ...]:
     """The lines of the form for one model; an ensemble has no instances."""
     if config.scheduling is Scheduling.ENSEMBLE:
         return (*_FIELDS, _CACHE)
-    groups = config.instance_groups
-    if len(groups) <= 1:
-        count = EditField("instances", "instances", f"1 or more{_each_gpu(config, 0)}", _INSTANCES)
-        return (*_FIELDS, count, _CACHE)
-    counts = (
-        EditField(
-            _group_key(place),
-            f"inst. {look.clean(group.name, 11)}",
-            f"{look.clean(group.kind.removeprefix('KIND_'), 12)}, 1 or more{_each_gpu(config, place)}",
-            _INSTANCES,
-        )
-        for place, group in enumerate(groups)
-    )
-    return (*_FIELDS, *counts, _CACHE)
+    groups = _groups_of(config)
+    fields: list[EditField] = []
+    for place, group in enumerate(groups):
+        name = "instances" if len(groups) == 1 else f"inst. {look.clean(group.name, 11)}"
+        each = ", on each GPU" if len(group.gpus) > 1 else ""
+        fields += [
+            EditField(_key("instances", place), name, f"1 or more{each}", _INSTANCES),
+            EditField(_key("kind", place), "  kind", "AUTO, CPU, GPU or MODEL", _KIND, FieldKind.CHOICE, _KINDS),
+            EditField(_key("gpus", place), "  GPUs", "0,1 or all; not for CPU and MODEL", _GPUS),
+        ]
+    return (*_FIELDS, *fields, _CACHE)
 
 
-def _each_gpu(config: ModelConfig, place: int) -> str:
-    if place < len(config.instance_groups) and len(config.instance_groups[place].gpus) > 1:
-        return ", on each GPU"
-    return ""
+def _groups_of(config: ModelConfig) -> tuple[InstanceGroup, ...]:
+    """What the server answers of a loaded model has a group; what was never loaded may have none."""
+    return config.instance_groups or (InstanceGroup("", "KIND_AUTO", 1),)
 
 
-def _group_key(place: int) -> str:
-    return f"instances_{place}"
+def _key(what: str, place: int) -> str:
+    return f"{what}_{place}"
+
+
+def _gpus_text(gpus: tuple[int, ...]) -> str:
+    return ",".join(map(str, gpus)) or _ALL
 
 
 def values_of(config: ModelConfig) -> dict[str, str]:
@@ -192,11 +197,13 @@ def values_of(config: ModelConfig) -> dict[str, str]:
         "default_level": str(config.default_priority_level),
         "cache": _switch(config.response_cache),
     }
-    if config.scheduling is not Scheduling.ENSEMBLE:
-        if len(config.instance_groups) > 1:
-            values |= {_group_key(place): str(group.count) for place, group in enumerate(config.instance_groups)}
-        else:
-            values["instances"] = str(config.instance_groups[0].count if config.instance_groups else 1)
+    for place, group in enumerate(_groups_of(config)) if config.scheduling is not Scheduling.ENSEMBLE else ():
+        kind = group.kind.removeprefix("KIND_")
+        values |= {
+            _key("instances", place): str(group.count),
+            _key("kind", place): kind if kind in _KINDS else _KINDS[0],
+            _key("gpus", place): _gpus_text(group.gpus),
+        }
     return values
 
 
@@ -302,16 +309,25 @@ def _check_together(reader: _Reader, config: ModelConfig, edit: ConfigEdit) -> N
 
 
 def _with_instances(reader: _Reader, config: ModelConfig, edit: ConfigEdit) -> ConfigEdit:
-    if len(config.instance_groups) <= 1:
-        return replace(edit, instance_count=reader.number("instances", 1, INT32_MAX))
-    counts = [reader.number(_group_key(place), 1, INT32_MAX) for place in range(len(config.instance_groups))]
-    if all(count is None for count in counts):
+    groups = _groups_of(config)
+    wanted = tuple(_group(reader, place, group) for place, group in enumerate(groups))
+    if wanted == groups:
         return edit
-    groups = tuple(
-        group if count is None else replace(group, count=count)
-        for group, count in zip(config.instance_groups, counts, strict=True)
-    )
-    return replace(edit, instance_groups=groups)
+    if len(groups) == 1 and wanted[0] == replace(groups[0], count=wanted[0].count):
+        return replace(edit, instance_count=wanted[0].count)
+    return replace(edit, instance_groups=wanted)
+
+
+def _group(reader: _Reader, place: int, group: InstanceGroup) -> InstanceGroup:
+    count = reader.number(_key("instances", place), 1, INT32_MAX)
+    kind = reader.changed(_key("kind", place), lambda text: f"KIND_{text}")
+    gpus = reader.gpus(_key("gpus", place))
+    wanted = replace(group, count=group.count if count is None else count, kind=kind or group.kind)
+    if wanted.kind not in {"KIND_CPU", "KIND_MODEL"}:
+        return wanted if gpus is None else replace(wanted, gpus=gpus)
+    if gpus:
+        reader.errors.setdefault(_key("gpus", place), f"not for {wanted.kind}")
+    return replace(wanted, gpus=())
 
 
 class _Reader:
@@ -351,6 +367,18 @@ class _Reader:
     def duration_us(self, key: str) -> int | None:
         """A duration with its unit [us]."""
         return self.changed(key, lambda text: parse_us(text, "the duration"))
+
+    def gpus(self, key: str) -> tuple[int, ...] | None:
+        """Numbers of GPUs; () is all of them."""
+
+        def read(text: str) -> tuple[int, ...]:
+            words = () if text.lower() == _ALL else text.replace(",", " ").split()
+            numbers = all(word.isascii() and word.isdecimal() and len(word) < 10 for word in words)
+            if not numbers or len({*map(int, words)}) < len(words):
+                raise UsageError("numbers such as 0,1, each once; or all")
+            return tuple(map(int, words))
+
+        return self.changed(key, read)
 
     def sizes(self, key: str) -> tuple[int, ...] | None:
         """Batch sizes in the order that they were given."""
