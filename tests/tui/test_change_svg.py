@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.tui.changing_session import FakeChangingSession, preview_of
+from tests.tui.driving import until
 from tests.tui.samples import sample_snapshot
-from tests.tui.test_edit_batching import until
 from tests.tui.test_present_trial import DIFF, trial_of
 from tritop.change import Drift, DriftState, Preview
 from tritop.operation import LoadModel, OperationState, PreviewChange, PreviewEdit

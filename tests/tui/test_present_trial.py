@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from textual.pilot import Pilot
 
 from tests.tui.changing_session import FakeChangingSession
+from tests.tui.driving import drive, on, until
 from tests.tui.samples import SAMPLE_AT, sample_snapshot
 from tests.tui.test_app import text_on
-from tests.tui.test_edit_batching import drive, on, until
 from tritop.change import ConfigEdit, Drift, DriftState, FieldChange
 from tritop.model import Event, EventKind, Snapshot
 from tritop.operation import (
