@@ -33,6 +33,7 @@ MAX_BACK_OFF_S = 30.0
 STEADY_S = 60.0
 """A child that has answered for this long is not to blame for the one before it."""
 
+_ENDING_S = 0.2
 _CLOSE_S = 0.5
 _LINE_BYTES = 8 * 1024 * 1024
 """64 GPUs with a thousand processes each are below this."""
@@ -228,6 +229,10 @@ class NvmlGpus:
         tasks = [task for task in (self._line, self._stderr) if task is not None]
         self._line = self._stderr = None
         if process is not None:
+            # One that ends by itself is left to asyncio: `kill` would take its exit code away, which is then
+            # complained of on stderr (Popen.send_signal looks for the end of the process first).
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _ENDING_S)
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             # A process that hangs inside the kernel ends only when the driver lets go of it.
