@@ -86,10 +86,10 @@ async def clients(endpoint: Endpoint, model: str) -> AsyncIterator[Clients]:
 
 
 def changes(model: str, count: int) -> dict[str, list[ModelChange]]:
-    """The changes by kind; `count` of the first two kinds, half as many of the third."""
+    """The changes by kind; `count` of the first kind, an even number of the second, half as many of the third."""
     return {
         "batching": [EditConfig("demo", model, edit) for edit in islice(cycle(BATCHING), count)],
-        "instances": [EditConfig("demo", model, edit) for edit in islice(cycle(INSTANCES), count)],
+        "instances": [EditConfig("demo", model, edit) for edit in islice(cycle(INSTANCES), count - count % 2)],
         "versions": [SetVersions("demo", model, choice) for choice in islice(cycle(VERSIONS), count // 2)],
     }
 
@@ -145,8 +145,9 @@ async def run(count: int) -> tuple[Clients, dict[str, list[Outcome]], tuple[int,
         await server.start()
         await server.wait_live()
         await load_models(server.endpoint, demo, lambda done, total, model: None)
-        # The first round warms the allocator up, so that the second shows what each change leaves behind.
-        await change_all(server, demo, 4)
+        # The first round warms the allocator up, so that the second shows what each change leaves behind. It goes
+        # through every change once, so that the second one begins and ends where it ended.
+        await change_all(server, demo, len(BATCHING))
         assert server.pid is not None
         before = resident_bytes(server.pid)
         met, outcomes = await change_all(server, demo, count)
