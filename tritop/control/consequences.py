@@ -111,8 +111,12 @@ def sequences_lost(current: Config, situation: Situation) -> str:
     """How many live sequences a model loses with its present copy, in sentences."""
     most = f"up to {sequence_slots(current)} for each version"
     counted = situation.sequences
-    if counted is not None:
+    if counted is not None and counted.count:
         return f"{counted} lost, counted over {counted.watched_s:.1f} s; there can be {most}."
+    if counted is not None and counted.complete:
+        return f"no sequence is live just now, watched for {counted.watched_s:.1f} s; there can be {most}."
+    if counted is not None:
+        return f"no sequence sent anything for {counted.watched_s:.1f} s; silent ones are lost, {most}."
     why = situation.uncounted or "the server does not say how many are live."
     return f"live sequences are lost, {most}: {why}"
 

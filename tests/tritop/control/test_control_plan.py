@@ -13,6 +13,7 @@ from tritop.control.consequences import sequence_slots
 from tritop.control.ensembles import dependents_of
 from tritop.control.measurements import Measurements, measurements
 from tritop.control.plan import plan
+from tritop.control.sequences import LiveSequences
 from tritop.control.situation import Situation
 from tritop.model import InstanceGroup
 from tritop.operation import EditConfig, LoadModel, ModelChange, ReloadModel, SetVersions, UnloadModel
@@ -158,6 +159,24 @@ def test_sequence_slots() -> None:
     oldest = config("sequence_batching { oldest { max_candidate_sequences: 10 } } instance_group { count: 3 }")
     assert sequence_slots(oldest) == 30
     assert sequence_slots(config("sequence_batching { }")) == 1
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        (LiveSequences(1, 1.0, complete=True), "1 live sequence is lost, counted over 1.0 s; there can be up to 4"),
+        (LiveSequences(2, 30.0, complete=False), "at least 2 live sequences are lost, counted over 30.0 s"),
+        (LiveSequences(0, 1.0, complete=True), "no sequence is live just now, watched for 1.0 s"),
+        (LiveSequences(0, 30.0, complete=False), "no sequence sent anything for 30.0 s; silent ones are lost, up to 4"),
+    ],
+)
+def test_what_was_counted_is_said(counted: LiveSequences, said: str) -> None:
+    current = config('name: "m" max_batch_size: 4 sequence_batching { }')
+    asked = replace(SITUATION, current=current, configs={"m": current})
+    change = EditConfig("s", "m", ConfigEdit(max_batch_size=2))
+    before, after = preview(change, asked), preview(change, replace(asked, sequences=counted))
+    assert (before.countable, after.countable) == (True, False)
+    assert said in after.warnings[0]
 
 
 def reading(*samples: tuple[str, dict[str, str], float]) -> MetricsReading:
