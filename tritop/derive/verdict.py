@@ -82,7 +82,9 @@ def next_verdict(track: VerdictTrack, symptoms: Symptoms, mono: float) -> Verdic
     if track.shown is not None and track.shown.kind is VerdictKind.LOAD_FAILED and found != track.shown:
         track = WELL
     if found is None:
-        return _recover(track, mono)
+        # What executes nothing is not slow any more; where its server says nothing of it that is not known.
+        gone = symptoms.state in (ModelState.LOADING, ModelState.UNLOADED)
+        return WELL if gone else _recover(track, mono)
     if found.kind is VerdictKind.LOAD_FAILED or (track.shown is not None and track.shown.kind is found.kind):
         return replace(track, shown=found, troubled_since=mono, candidate=None, judgements=0, well_since=None)
     return _suspect(track, found, mono)

@@ -209,6 +209,18 @@ def test_a_failed_load_is_said_at_once_and_taken_back_at_once() -> None:
     assert track.shown.text == "Internal: no such file"
 
 
+@pytest.mark.parametrize("state", [ModelState.LOADING, ModelState.UNLOADED])
+def test_what_serves_nothing_any_more_has_no_verdict_of_its_former_life(state: ModelState) -> None:
+    track = WELL
+    for mono in (0.0, ENTER_S):
+        track = next_verdict(track, symptoms(WAITING, busy_ratio=0.97, pending=40), mono)
+    assert track.shown is not None
+    gone = symptoms(NO_RATES, pending=None, busy_ratio=None, state=state)
+    assert next_verdict(track, gone, ENTER_S + 1.0) is WELL
+    unknown = gone._replace(state=ModelState.UNKNOWN)
+    assert next_verdict(track, unknown, ENTER_S + 1.0).shown == track.shown
+
+
 def test_a_refused_update_is_told_after_everything_that_slows() -> None:
     assert kind(symptoms(reason="Invalid argument: no such GPU")) is VerdictKind.LOAD_FAILED
     assert kind(BUSY._replace(reason="Invalid argument: no such GPU")) is VerdictKind.CAPACITY
