@@ -96,7 +96,29 @@ def test_versions_are_chosen_in_the_file(polling: Stage, tmp_path: Path) -> None
         for choice, served in ((VersionChoice(specific=(1, 3)), (1, 3)), (VersionChoice(latest=1), (3,))):
             outcome = await control.perform(SetVersions("s", "twin", choice), silent)
             assert "the server has read it" in outcome.text
-            assert await polling.ready("twin") == served
+            assert await polling.ready("twin") == outcome.versions_after == served
+        await control.undo(Undo("s", "twin"), silent)
+        assert await polling.ready("twin") == (1, 3)
+        await control.aclose()
+
+    polling.triton.run(scenario())
+    path.write_text(before)
+
+
+def test_it_is_written_down_before_the_file_is(polling: Stage, tmp_path: Path) -> None:
+    """Whoever is killed while the server has yet to read the file leaves an entry behind."""
+    path = polling.repository / "echo" / "config.pbtxt"
+    before = path.read_text()
+
+    async def scenario() -> None:
+        control = control_of(polling, tmp_path)
+        written = asyncio.Event()
+        change = EditConfig("s", "echo", ConfigEdit(max_queue_delay_us=650))
+        task = asyncio.create_task(control.perform(change, lambda text: written.set() if "written" in text else None))
+        await asyncio.wait({task, asyncio.create_task(written.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        entries = Ledger(tmp_path).entries()
+        assert [entry.pbtxt_after != "" for entry in entries] == [True]
+        await task
         await control.aclose()
 
     polling.triton.run(scenario())

@@ -71,7 +71,7 @@ def _of_reload(current: Config, situation: Situation) -> Iterator[str]:
             "want of memory. Unloading first avoids that, at the price of an outage."
         )
     if current.HasField("sequence_batching"):
-        yield f"{sequences_lost(current, situation)} Their next request is refused until it starts a new sequence."
+        yield f"{sequences_lost(current, situation)} The next request of one is refused until it starts a new sequence."
     if current.model_transaction_policy.decoupled:
         yield "open streams go on with the former copy, which stays in memory until the last of them ends."
     if current.response_cache.enable:

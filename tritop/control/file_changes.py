@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,9 @@ from tritop.operation import EditConfig, ModelChange, ModelOperation, SetVersion
 
 READ_S = 45.0
 """How long to wait for the server to read a file: its --repository-poll-secs is 15 unless it says otherwise."""
+
+
+BeforeSend = Callable[[Preview, Sequence[int]], Awaitable[None]]
 
 
 class Watcher(Protocol):
@@ -113,8 +116,12 @@ class FileChanges:
         )
         return FileEdit(situation, found, content, diff)
 
-    async def perform(self, change: ModelChange, preview: Preview, progress: Progress) -> Outcome:
+    async def perform(
+        self, change: ModelChange, preview: Preview, progress: Progress, before_send: BeforeSend
+    ) -> Outcome:
         """Write the file of a previewed change, and return once the server runs it or is not seen to.
+
+        `before_send` is as for `Control.perform`: nothing is written before it returns.
 
         Raises:
             OperationFailed: nothing was written, or the server does not take it and the file is as it was.
@@ -123,6 +130,7 @@ class FileChanges:
         refuse(change, preview)
         began = time.monotonic()
         edit = await self._plan(preview)
+        await before_send(preview, edit.before.ready)
         since = self._clock()
         backup = await asyncio.to_thread(write_config, edit.found, edit.content, backups=self._backups)
         wanted = parse_config(preview.pbtxt_after)
@@ -141,7 +149,14 @@ class FileChanges:
             else f"the server has not read it within {self._read_s:g} s: it does when it polls, or starts again"
         )
         text = f"{edit.found.path}: {fields}; {said} ({duration_s:.1f} s).{kept}"
-        return Outcome(text, changed=True, preview=replace(preview, diff=edit.diff), duration_s=duration_s)
+        return Outcome(
+            text,
+            changed=True,
+            preview=replace(preview, diff=edit.diff),
+            duration_s=duration_s,
+            versions_before=edit.before.ready,
+            versions_after=(await self._control.look(change.model)).ready,
+        )
 
     async def _put_back(self, edit: FileEdit) -> str:
         """Give a file that the server does not take its former content; what became of that, as a sentence."""

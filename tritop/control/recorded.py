@@ -24,7 +24,7 @@ from tritop.control.undo import Running, action_of, last_undoable, undo_plan
 from tritop.endpoint import Endpoint
 from tritop.errors import OperationFailed, TritopError
 from tritop.model import EventKind
-from tritop.operation import ModelChange, ModelOperation, SaveConfig, Undo, UnloadModel
+from tritop.operation import EditConfig, ModelChange, ModelOperation, SaveConfig, SetVersions, Undo, UnloadModel
 
 Progress = Callable[[str], None]
 BeforeSend = Callable[[Preview, Sequence[int]], Awaitable[None]]
@@ -181,10 +181,10 @@ class RecordedControl:
 
     async def _perform(self, change: ModelChange, progress: Progress, before_send: BeforeSend) -> Outcome:
         """Carry a change out by the way that the server takes: over its API, or through its repository."""
-        if self._repositories and not self.endpoint.read_only:
+        if self._repositories and isinstance(change, EditConfig | SetVersions):
             preview = await self.preview(change)
             if preview.by_mode and not preview.refusal:
-                return await self._files.perform(change, preview, progress)
+                return await self._files.perform(change, preview, progress, before_send)
         return await self._control.perform(change, progress, before_send)
 
     async def _written_down(self, entry: Entry, outcome: Outcome) -> Outcome:
